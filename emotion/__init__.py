@@ -1,0 +1,1 @@
+"""Emotion scores mined from affective regions."""

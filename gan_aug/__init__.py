@@ -1,0 +1,1 @@
+"""GAN translators for augmentation and query expansion."""

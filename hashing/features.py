@@ -1,0 +1,105 @@
+"""Feature maps: embeddings to the centred features that the hash projections read.
+
+In: embeddings. Out: features with a final 1, linear or radial (RBF anchors). Leaves the projections to the solver.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64
+
+MAX_ANCHORS = 1000  # 01-hashing 1.6: 200 to 1,000 anchors, at most a fifth of the samples
+SAMPLES_PER_ANCHOR = 5
+
+
+class FeatureKind(Enum):
+    """How embeddings become features."""
+
+    LINEAR = "linear"
+    RBF = "rbf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureMap:
+    """A fitted feature map. Every part is float32, so that what is saved is what was fitted.
+
+    Attributes:
+        kind: Linear or radial.
+        normalize: Whether embeddings are scaled to unit length first.
+        mean: Training mean of the features, subtracted.
+        anchors: Training embeddings that radial features measure distances to; no rows if linear.
+        width: Twice the squared kernel width, the median squared distance to the anchors; 1 if linear.
+    """
+
+    kind: FeatureKind
+    normalize: bool
+    mean: Float32[np.ndarray, " m"]
+    anchors: Float32[np.ndarray, "anchors d"]
+    width: float
+
+    def __call__(self, embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n m1"]:
+        """Return the features of n embeddings; the last is 1. Rows do not influence each other."""
+        x = _unit_rows(embeddings) if self.normalize else embeddings.astype(np.float64)
+        features = np.ones((len(x), len(self.mean) + 1))
+        match self.kind:
+            case FeatureKind.LINEAR:
+                features[:, :-1] = x
+            case FeatureKind.RBF:
+                features[:, :-1] = np.exp(-_squared_distances(x, self.anchors) / self.width)
+            case _:
+                assert_never(self.kind)
+        features[:, :-1] -= self.mean
+        return features
+
+
+def fit_features(
+    embeddings: Float[np.ndarray, "n d"],
+    *,
+    kind: FeatureKind,
+    normalize: bool,
+    n_anchors: int | None,
+    rng: np.random.Generator,
+) -> FeatureMap:
+    """Return the feature map of training embeddings.
+
+    Args:
+        embeddings: The training embeddings.
+        kind: Linear or radial.
+        normalize: Whether to scale embeddings to unit length first.
+        n_anchors: Anchors of radial features, drawn from the rows; None takes a fifth of the rows, at most 1,000.
+        rng: Draws the anchors.
+    """
+    anchors = np.empty((0, embeddings.shape[1]), dtype=np.float32)
+    width = 1.0
+    if kind is FeatureKind.RBF:
+        x = _unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
+        wanted = n_anchors or min(MAX_ANCHORS, max(1, len(x) // SAMPLES_PER_ANCHOR))
+        rows = np.sort(rng.choice(len(x), size=min(wanted, len(x)), replace=False))
+        anchors = x[rows].astype(np.float32)
+        width = float(np.float32(np.median(_squared_distances(x, anchors)))) or 1.0
+    raw_dim = len(anchors) if kind is FeatureKind.RBF else embeddings.shape[1]
+    uncentred = FeatureMap(
+        kind=kind,
+        normalize=normalize,
+        mean=np.zeros(raw_dim, dtype=np.float32),
+        anchors=anchors,
+        width=width,
+    )
+    mean = uncentred(embeddings)[:, :-1].mean(axis=0).astype(np.float32)
+    return FeatureMap(kind=kind, normalize=normalize, mean=mean, anchors=anchors, width=width)
+
+
+def _unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+    x = embeddings.astype(np.float64)
+    norms = np.sqrt(np.einsum("nd,nd->n", x, x))
+    return x / np.where(norms > 0, norms, 1.0)[:, None]
+
+
+def _squared_distances(
+    x: Float64[np.ndarray, "n d"], anchors: Float32[np.ndarray, "m d"]
+) -> Float64[np.ndarray, "n m"]:
+    a = anchors.astype(np.float64)
+    squares = np.einsum("nd,nd->n", x, x)[:, None] + np.einsum("md,md->m", a, a)[None, :]
+    return np.maximum(squares - 2 * x @ a.T, 0.0)

@@ -1,0 +1,1 @@
+"""The application: command line, gRPC, catalog, backbones and the use cases that join them."""

@@ -1,0 +1,103 @@
+"""How the command line speaks: results on standard output, progress and complaints on standard error.
+
+In: values to show. Out: text for people or, with --json, one JSON document for programs. It decides nothing.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+PLAIN_PROGRESS_EVERY_S = 10.0  # one line in a log file or pipe; a terminal gets a bar
+
+
+class Meter(Protocol):
+    """Receives how far a long piece of work is."""
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Report `done` of `total` items (the total may become known, or change, on the way)."""
+        ...
+
+
+class _RateColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {self._unit}/s" if speed else f"- {self._unit}/s", style="cyan")
+
+
+@contextmanager
+def progress(description: str, *, total: int | None, unit: str) -> Iterator[Meter]:
+    """Show a bar with rate and time left on a terminal, and a line now and then elsewhere."""
+    if not err.is_terminal:
+        yield _PlainMeter(description, total, unit)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task(description, total=total)
+
+        def meter(done: int, total: int | None = None) -> None:
+            bar.update(task, completed=done, **({} if total is None else {"total": total}))
+
+        yield meter
+
+
+class _PlainMeter:
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._started = self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        self._total = total or self._total
+        now = time.monotonic()
+        if now - self._said < PLAIN_PROGRESS_EVERY_S:
+            return
+        self._said = now
+        rate = done / (now - self._started)
+        left = f", {(self._total - done) / rate:,.0f} s left" if self._total and rate else ""
+        of = f" of {self._total:,}" if self._total else ""
+        say(f"{self._description}: {done:,}{of} {self._unit}, {rate:,.0f} {self._unit}/s{left}")
+
+
+def say(message: str) -> None:
+    """Tell the person something that is not part of the result."""
+    err.print(message, markup=False, soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Report an error or a skipped item."""
+    err.print(f"polyhash: {message}", markup=False, soft_wrap=True, style="red" if err.is_terminal else None)
+
+
+def show_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_table(title: str, columns: dict[str, str], rows: list[tuple[object, ...]]) -> None:
+    """Print a table; `columns` maps headings to "left" or "right"."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading, justify in columns.items():
+        table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    out.print(table)

@@ -1,0 +1,1 @@
+"""The gRPC surface: messages, servicers, status codes, the server."""

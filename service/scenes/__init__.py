@@ -1,0 +1,1 @@
+"""Rendered scenes with known category, instance, conditions and affective boxes."""

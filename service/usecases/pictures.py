@@ -1,0 +1,67 @@
+"""The pictures behind catalog rows: their original bytes and thumbnails.
+
+In: a catalog row. Out: encoded bytes. Originals stay where they were unless the store keeps a copy; a file that has
+changed since it was indexed is reported, never shown as what it was.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+from service.errors import DataLossError, NotFoundError
+from service.ports import Catalog, ImageRow, Originals
+
+
+class Pictures:
+    """Finds the original bytes of images of one store and makes thumbnails of them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        originals: Originals,
+        *,
+        read_source: Callable[[str], bytes],
+        thumbnail_jpeg: Callable[[bytes, int], bytes],
+    ) -> None:
+        self._catalog = catalog
+        self._originals = originals
+        self._read_source = read_source
+        self._thumbnail_jpeg = thumbnail_jpeg
+
+    def row(self, image_id: int) -> ImageRow:
+        """Return the catalog row of an image.
+
+        Raises:
+            NotFoundError: No such image.
+        """
+        row = self._catalog.get_images([image_id]).get(image_id)
+        if row is None:
+            raise NotFoundError(
+                f"No image {image_id} in the gallery. List the images to see which there are.",
+                reason="IMAGE_NOT_FOUND",
+                field="image_id",
+                image_id=image_id,
+            )
+        return row
+
+    def content(self, row: ImageRow) -> bytes:
+        """Return the encoded bytes that were indexed.
+
+        Raises:
+            NotFoundError: The file is gone from where it was.
+            DataLossError: The file has changed since it was indexed.
+        """
+        if row.stored:
+            return self._originals.get(row.sha256)
+        content = self._read_source(row.source)
+        if hashlib.sha256(content).digest() != row.sha256:
+            raise DataLossError(
+                f"{row.source} has changed since image {row.image_id} was indexed. Delete the image and index it again.",
+                reason="ORIGINAL_CHANGED",
+                image_id=row.image_id,
+                source=row.source,
+            )
+        return content
+
+    def thumbnail(self, row: ImageRow, *, side_px: int) -> bytes:
+        """Return a JPEG of the image, upright, its longer side at most `side_px`."""
+        return self._thumbnail_jpeg(self.content(row), side_px)

@@ -1,0 +1,1 @@
+"""From bytes to pixels to embeddings: decoding, image sets, backbones."""
