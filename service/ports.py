@@ -14,7 +14,30 @@ from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int32, Int64, UInt8
+from jaxtyping import Float16, Float32, Int64, UInt8
+
+from hashing.index import CodeIndex, Neighbours
+
+__all__ = [
+    "Acknowledgement",
+    "Backbone",
+    "Catalog",
+    "CatalogCounts",
+    "CodeIndex",  # owned by hashing, whose indexes implement it
+    "DecodedImage",
+    "EmbeddingChunk",
+    "Features",
+    "Hasher",
+    "ImageRow",
+    "ModelKind",
+    "ModelRow",
+    "Neighbours",
+    "NewImage",
+    "Originals",
+    "Preprocessing",
+    "RecordChunk",
+    "SourceImage",
+]
 
 # ---------------------------------------------------------------- vision
 
@@ -99,47 +122,6 @@ class Hasher(Protocol):
 
     def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
         """Return code records: the codes of all lengths side by side, shortest first."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbours:
-    """Answer to one query: hits in the total order (distance, image_id)."""
-
-    image_ids: Int64[np.ndarray, " hits"]
-    distances: Int32[np.ndarray, " hits"]
-
-
-class CodeIndex(Protocol):
-    """Exact search in the codes of ONE length. Ids are added in ascending order."""
-
-    @property
-    def bits(self) -> int:
-        """Code length in bits."""
-        ...
-
-    def __len__(self) -> int:
-        """Return how many live codes it holds."""
-        ...
-
-    def add(self, image_ids: Int64[np.ndarray, " n"], codes: UInt8[np.ndarray, "n bytes"]) -> None:
-        """Append n codes. Ids are strictly ascending and above all ids added before."""
-        ...
-
-    def remove(self, image_ids: Int64[np.ndarray, " n"]) -> int:
-        """Hide these ids from every later search; returns how many were live. Cost does not grow with the index."""
-        ...
-
-    def search(
-        self, codes: UInt8[np.ndarray, "nq bytes"], *, k: int, max_distance: int | None = None
-    ) -> list[Neighbours]:
-        """Return, per query, exactly min(k, live codes within max_distance) nearest codes in total order.
-
-        Args:
-            codes: Query codes of this index's length.
-            k: How many at most, >= 1. May exceed the size.
-            max_distance: Largest Hamming distance in bits that still counts (inclusive), or None.
-        """
         ...
 
 

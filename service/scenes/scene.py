@@ -173,6 +173,7 @@ class Scene:
         atmosphere: Its light and camera.
         parts: What is seen, farthest first.
         shadows: Outlines of shadows on the ground.
+        texture_seed: Seed of its noise: textures, rain and snowfall.
         affect: The planted affective object, or None.
     """
 
@@ -184,4 +185,5 @@ class Scene:
     atmosphere: Atmosphere
     parts: tuple[Part, ...]
     shadows: tuple[Points, ...]
+    texture_seed: int
     affect: Affect | None

@@ -176,8 +176,8 @@ class Searcher:
     def _checked_code(self, content: bytes, bits: int) -> UInt8[np.ndarray, " bytes"]:
         code = np.frombuffer(content, dtype=np.uint8)
         if len(code) == record_bytes(self._gallery.lengths):
-            return np.ascontiguousarray(code[record_slices(self._gallery.lengths)[bits]])
-        if len(code) != bits // 8:
+            code = code[record_slices(self._gallery.lengths)[bits]]
+        elif len(code) != bits // 8:
             raise InvalidArgumentError(
                 f"A code of {bits} bits has {bits // 8} bytes and a whole record "
                 f"{record_bytes(self._gallery.lengths)}, got {len(code)} bytes.",

@@ -1,0 +1,66 @@
+"""Where the joint training starts: class codewords for labelled samples, rotated principal components without labels.
+
+In: features, labels, lengths, a random generator. Out: codes of every length. Never random: a random start collapses.
+"""
+
+import numpy as np
+from jaxtyping import Float64
+
+from hashing.codebook import class_codebooks
+from hashing.labels import Labels
+from hashing.objective import Problem
+from hashing.solver import Codes, FeatureRidge
+
+ITQ_ROUNDS = 50  # Gong and Lazebnik, CVPR 2011
+
+
+def codebook_codes(
+    problem: Problem, labels: Labels, lengths: tuple[int, ...], *, nested: bool, lp: float, ridge: FeatureRidge, rng: np.random.Generator
+) -> Codes:
+    """Return the sign of the summed codewords of a sample's classes.
+
+    Where the sum is zero or there are no labels, a projection fitted on the other samples decides.
+    """
+    books = class_codebooks(len(labels.classes), lengths, nested=nested, rng=rng)
+    known = labels.labelled
+    if not known.all():
+        ridge = FeatureRidge(problem.features[known], lp)
+    codes: Codes = {}
+    for bits, words in books.items():
+        votes = np.sign(labels.targets @ words)
+        predicted = problem.features @ ridge.fit(votes[known])
+        codes[bits] = np.where(votes == 0, np.where(predicted > 0, 1.0, -1.0), votes)
+    return codes
+
+
+def principal_scores(features: Float64[np.ndarray, "n m"], dim: int) -> Float64[np.ndarray, "n dim"]:
+    """Return the leading principal component scores of centred features, largest variance first."""
+    variances, axes = np.linalg.eigh(features.T @ features)
+    return features @ axes[:, ::-1][:, :dim]
+
+
+def rotated_codes(
+    features: Float64[np.ndarray, "n m"], lengths: tuple[int, ...], rng: np.random.Generator
+) -> Codes:
+    """Return the signs of principal component scores, rotated to lie close to them (ITQ).
+
+    Codes longer than the features are joined from several rotations.
+
+    Source: Gong and Lazebnik, Iterative Quantization, CVPR 2011.
+    """
+    scores = principal_scores(features, max(lengths))
+    codes: Codes = {}
+    for bits in lengths:
+        width = min(bits, scores.shape[1])
+        parts = [_itq(scores[:, :width], rng) for _ in range(-(-bits // width))]
+        codes[bits] = np.hstack(parts)[:, :bits]
+    return codes
+
+
+def _itq(scores: Float64[np.ndarray, "n d"], rng: np.random.Generator) -> Float64[np.ndarray, "n d"]:
+    rotation, _ = np.linalg.qr(rng.normal(size=(scores.shape[1], scores.shape[1])))
+    for _ in range(ITQ_ROUNDS):
+        codes = np.where(scores @ rotation > 0, 1.0, -1.0)
+        u, _, vt = np.linalg.svd(scores.T @ codes)
+        rotation = u @ vt
+    return np.where(scores @ rotation > 0, 1.0, -1.0)

@@ -1,0 +1,48 @@
+"""The command `polyhash`: one module per group of commands, joined here.
+
+In: arguments. Out: an exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Errors go to standard error in one
+sentence; heavy libraries are imported by the commands that need them, so that `--help` answers at once.
+"""
+
+import os
+import sys
+
+import typer
+
+from hashing.errors import HashingError
+from service.cli import console, demo, evaluate, gallery, search, serve, train
+from service.errors import PolyhashError
+
+app = typer.Typer(
+    name="polyhash",
+    help="Image search with jointly learned binary codes of several lengths.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("index")(gallery.index)
+app.command("stats")(gallery.stats)
+app.command("search")(search.search)
+app.command("serve")(serve.serve)
+app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")
+app.command("demo")(demo.demo)
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        app()
+    except (PolyhashError, HashingError) as error:
+        console.complain(str(error))
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        console.complain("Interrupted.")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, as in `polyhash search ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)

@@ -1,0 +1,156 @@
+"""`polyhash index` and `polyhash stats`: filling a store and saying what it holds."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli import console
+from service.cli.options import (
+    BackboneOption,
+    JsonOption,
+    LabelOption,
+    LengthsOption,
+    StoreOption,
+    parse_lengths,
+)
+
+if TYPE_CHECKING:
+    from service.application import Application
+    from service.usecases.reading import Rejected
+    from service.vision.datasets import ImageSet
+
+DEFAULT_LENGTHS = "16,32,64,128"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What became of the images of a set: how many were new or there already, and which were skipped."""
+
+    added: int
+    known: int
+    skipped: list["Rejected"]
+    seconds: float
+
+
+def index(
+    source: Annotated[
+        str, typer.Argument(help="Image SET: a folder, or SET:SPLIT of a folder with labels.csv.")
+    ],
+    store: StoreOption,
+    backbone: BackboneOption = None,
+    hasher: Annotated[
+        Path | None,
+        typer.Option("--hasher", help="Use this hasher file instead of learning one.", show_default=False),
+    ] = None,
+    label: LabelOption = None,
+    lengths: LengthsOption = DEFAULT_LENGTHS,
+    copy: Annotated[bool, typer.Option("--copy", help="Keep a copy of every original in the store.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Take the images of a SET into a store; the first time, learn a hasher from them.
+
+    Run it again after an interruption: it continues where it was. Images that cannot be read are named and skipped.
+    """
+    from service import compose
+
+    image_set = compose.open_image_set(source, label=label)
+    parse_lengths(lengths)  # a mistake in them must not show after an hour of indexing
+    with compose.open_application(
+        store,
+        purpose=f"polyhash index {source}",
+        create=True,
+        backbone=backbone,
+        hasher_file=hasher,
+        copy_all=copy,
+    ) as opened:
+        taken = take_in(opened, image_set)
+        application = learn_if_needed(opened, lengths=lengths)
+        for note in image_set.notes():
+            console.say(note)
+        _report(taken, application, json=json)
+    if taken.skipped and not taken.added and not taken.known:
+        raise typer.Exit(1)
+
+
+def take_in(application: "Application", images: "ImageSet") -> Intake:
+    """Take images into the gallery with a progress bar, naming what is skipped."""
+    from service.usecases.ingest import Accepted
+    from service.usecases.reading import in_chunks
+
+    added = known = 0
+    skipped: list[Rejected] = []
+    started = time.perf_counter()
+    with console.progress("Indexing", total=len(images), unit="images") as meter:
+        for outcome in application.ingestor.run(in_chunks(images)):
+            if not isinstance(outcome, Accepted):
+                skipped.append(outcome)
+                console.complain(f"skipped {outcome.name}: {outcome.error}")
+            elif outcome.acknowledgement.duplicate:
+                known += 1
+            else:
+                added += 1
+            meter(added + known + len(skipped))
+    return Intake(added=added, known=known, skipped=skipped, seconds=time.perf_counter() - started)
+
+
+def learn_if_needed(application: "Application", *, lengths: str = DEFAULT_LENGTHS) -> "Application":
+    """Return the application with a hasher: the one it has, or one learned from its images."""
+    from service import compose
+
+    if application.gallery.hasher or not application.catalog.counts().images:
+        return application
+    with console.progress("Learning codes", total=None, unit="steps") as meter:
+        return compose.learn_hasher(application, lengths=parse_lengths(lengths), on_step=meter)
+
+
+def _report(taken: Intake, application: "Application", *, json: bool) -> None:
+    gallery = application.gallery
+    if json:
+        console.show_json(
+            {
+                "added": taken.added,
+                "known": taken.known,
+                "skipped": [
+                    {"name": skip.name, "reason": skip.error.reason, "message": str(skip.error)}
+                    for skip in taken.skipped
+                ],
+                "seconds": round(taken.seconds, 3),
+                "images": len(gallery),
+                "lengths": list(gallery.lengths),
+                "backbone": gallery.backbone_identity,
+                "hasher": gallery.hasher_identity,
+                "sequence": gallery.sequence,
+            }
+        )
+        return
+    console.out.print(
+        f"Added {taken.added:,} images in {taken.seconds:,.1f} s, {taken.known:,} were there already, "
+        f"{len(taken.skipped):,} skipped. The gallery holds {len(gallery):,} images with codes of "
+        f"{', '.join(map(str, gallery.lengths)) or 'no'} bits.",
+        soft_wrap=True,
+    )
+
+
+def stats(store: StoreOption, json: JsonOption = False) -> None:
+    """Say what a store holds: images, labels, models, code lengths."""
+    from service import compose
+
+    report = compose.describe_store(store)
+    if json:
+        console.show_json(report)
+        return
+    facts: list[tuple[object, ...]] = [
+        (name.replace("_", " "), value)
+        for name, value in report.items()
+        if not isinstance(value, dict | list)
+    ]
+    console.show_table(f"Store {store}", {"fact": "left", "value": "left"}, facts)
+    console.show_table(
+        "Models",
+        {"identity": "left", "kind": "left", "active": "left"},
+        [(model["identity"], model["kind"], "yes" if model["active"] else "") for model in report["models"]],
+    )
+    console.show_table("Labels", {"label": "left", "images": "right"}, list(report["labels"].items()))

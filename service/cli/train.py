@@ -1,0 +1,48 @@
+"""`polyhash train`: learning models from what a store or an image set holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli import console
+from service.cli.options import JsonOption, LengthsOption, StoreOption, parse_lengths
+
+app = typer.Typer(help="Learn models.", no_args_is_help=True)
+
+
+@app.callback()
+def _train() -> None:
+    """Learn models."""
+
+
+@app.command("hasher")
+def hasher(
+    store: StoreOption,
+    lengths: LengthsOption = "16,32,64,128",
+    features: Annotated[str, typer.Option("--features", help="`linear` or `rbf` (anchors).")] = "linear",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the hasher file here.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Learn a joint hasher from the embeddings and labels of a store and encode the store with it."""
+    from service import compose
+
+    wanted = parse_lengths(lengths)
+    with compose.open_application(store, purpose="polyhash train hasher") as opened:
+        with console.progress("Learning codes", total=None, unit="steps") as meter:
+            application = compose.learn_hasher(
+                opened, lengths=wanted, features=features, seed=seed, on_step=meter
+            )
+        identity = application.gallery.hasher_identity
+        images = len(application.gallery)
+        if out:
+            out.write_bytes(application.store.hasher_path(identity).read_bytes())
+    if json:
+        console.show_json({"hasher": identity, "lengths": list(wanted), "images": images})
+    else:
+        console.out.print(
+            f"Learned {identity}: {', '.join(map(str, wanted))} bits, {images:,} images encoded."
+        )

@@ -1,0 +1,29 @@
+# ruff: noqa: N802 - the protocol names the methods
+"""SearchService: from a picture, an image of the gallery or a code to ranked hits.
+
+In: checked messages. Out: responses, or PolyhashErrors that the interceptor turns into statuses.
+"""
+
+import grpc
+from polyhash.v1 import search_service_pb2, search_service_pb2_grpc
+
+from service.rpc.messages import blaming, read_search, write_answer
+from service.rpc.settings import ServerSettings
+from service.usecases.search import Searcher
+
+
+class SearchServicer(search_service_pb2_grpc.SearchServiceServicer):
+    """Serves searches over one gallery."""
+
+    def __init__(self, searcher: Searcher, settings: ServerSettings) -> None:
+        self._searcher = searcher
+        self._max_image_bytes = settings.max_image_bytes
+
+    def Search(
+        self, request: search_service_pb2.SearchRequest, context: grpc.ServicerContext
+    ) -> search_service_pb2.SearchResponse:
+        """Answer one search."""
+        del context
+        with blaming("image"):
+            answer = self._searcher.search(read_search(request, max_image_bytes=self._max_image_bytes))
+        return write_answer(answer)

@@ -1,0 +1,54 @@
+"""Backbones by name: what `--backbone` may say, turned into an object.
+
+In: a spec (`descriptor`, a model folder, or a hub name). Out: a ready Backbone. Loading is left to the modules of the
+backbones; torch and transformers are imported only when a spec asks for them.
+"""
+
+import re
+from pathlib import Path
+
+from service.errors import InvalidArgumentError, NotFoundError
+from service.ports import Backbone
+from service.vision.descriptor import DescriptorBackbone
+
+DEFAULT_BACKBONE = "descriptor"
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+CHOICES = (
+    "A backbone is one of: `descriptor` (built in, no weights); the folder of a vision model in transformers' format"
+    " (config.json, preprocessor_config.json, model.safetensors); a hub name OWNER/MODEL such as facebook/dinov2-small."
+)
+
+
+def load_backbone(spec: str) -> Backbone:
+    """Return the backbone that a spec names. A folder of that name goes before a hub model.
+
+    Raises:
+        NotFoundError: There is no such folder or model, or it lacks a file.
+        InvalidArgumentError: It is there, but cannot serve as a backbone.
+        DataLossError: Its weights are damaged.
+        UnavailableError: It is a hub name, and neither the cache nor the hub can give it.
+    """
+    if spec == DEFAULT_BACKBONE:
+        return DescriptorBackbone()
+    folder = Path(spec).expanduser()
+    if spec and folder.is_file():
+        raise InvalidArgumentError(
+            f"{spec!r} is a file; give the folder it is in. {CHOICES}", reason="BACKBONE_INVALID"
+        )
+    if not (spec and folder.is_dir()) and not HUB_NAME.fullmatch(spec):
+        raise NotFoundError(
+            f"There is no backbone {spec!r}. {CHOICES}", reason="BACKBONE_NOT_FOUND", backbone=spec
+        )
+    return _load_transformers(spec, folder)
+
+
+def _load_transformers(spec: str, folder: Path) -> Backbone:
+    # seconds of import that the descriptor must not cost
+    from service.vision.hub import fetch_model  # noqa: PLC0415
+    from service.vision.transformers_backbone import TransformersBackbone  # noqa: PLC0415
+
+    if folder.is_dir():
+        return TransformersBackbone.load(folder)
+    return TransformersBackbone.load(fetch_model(spec), name=spec.rpartition("/")[2])
