@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-MAX_ROUNDS = 500  # of one flip per class each; hill climbing ends by itself far earlier for up to some hundred classes
+MAX_ROUNDS = (
+    500  # of one flip per class each; hill climbing ends by itself far earlier for up to some hundred classes
+)
 MAX_CLASS_PAIRS = 20_000_000  # times rounds: bounds the work for thousands of classes, where random words do
 
 

@@ -10,8 +10,7 @@ from typing import assert_never
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-MAX_ANCHORS = 1000  # 01-hashing 1.6: 200 to 1,000 anchors, at most a fifth of the samples
-SAMPLES_PER_ANCHOR = 5
+MAX_ANCHORS = 1000
 
 
 class FeatureKind(Enum):
@@ -41,7 +40,7 @@ class FeatureMap:
 
     def __call__(self, embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n m1"]:
         """Return the features of n embeddings; the last is 1. Rows do not influence each other."""
-        x = _unit_rows(embeddings) if self.normalize else embeddings.astype(np.float64)
+        x = unit_rows(embeddings) if self.normalize else embeddings.astype(np.float64)
         features = np.ones((len(x), len(self.mean) + 1))
         match self.kind:
             case FeatureKind.LINEAR:
@@ -68,14 +67,14 @@ def fit_features(
         embeddings: The training embeddings.
         kind: Linear or radial.
         normalize: Whether to scale embeddings to unit length first.
-        n_anchors: Anchors of radial features, drawn from the rows; None takes a fifth of the rows, at most 1,000.
+        n_anchors: Anchors of radial features, drawn from the rows; None takes all, at most 1,000.
         rng: Draws the anchors.
     """
     anchors = np.empty((0, embeddings.shape[1]), dtype=np.float32)
     width = 1.0
     if kind is FeatureKind.RBF:
-        x = _unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
-        wanted = n_anchors or min(MAX_ANCHORS, max(1, len(x) // SAMPLES_PER_ANCHOR))
+        x = unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
+        wanted = n_anchors or MAX_ANCHORS
         rows = np.sort(rng.choice(len(x), size=min(wanted, len(x)), replace=False))
         anchors = x[rows].astype(np.float32)
         width = float(np.float32(np.median(_squared_distances(x, anchors)))) or 1.0
@@ -91,7 +90,8 @@ def fit_features(
     return FeatureMap(kind=kind, normalize=normalize, mean=mean, anchors=anchors, width=width)
 
 
-def _unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+    """Return the rows scaled to unit length; zero rows stay zero."""
     x = embeddings.astype(np.float64)
     norms = np.sqrt(np.einsum("nd,nd->n", x, x))
     return x / np.where(norms > 0, norms, 1.0)[:, None]
@@ -102,4 +102,5 @@ def _squared_distances(
 ) -> Float64[np.ndarray, "n m"]:
     a = anchors.astype(np.float64)
     squares = np.einsum("nd,nd->n", x, x)[:, None] + np.einsum("md,md->m", a, a)[None, :]
-    return np.maximum(squares - 2 * x @ a.T, 0.0)
+    distances: Float64[np.ndarray, "n m"] = np.maximum(squares - 2 * x @ a.T, 0.0)
+    return distances

@@ -5,10 +5,10 @@ Leaves searching to `index_flat` and `index_bucket`, and knows no FAISS, so anyt
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int32, Int64, Shaped, UInt8
 
 from hashing.errors import CodeShapeError, HashingError
 
@@ -23,6 +23,7 @@ class Neighbours:
     distances: Int32[np.ndarray, " hits"]
 
 
+@runtime_checkable
 class CodeIndex(Protocol):
     """Exact search in the codes of ONE length. Ids are added in ascending order.
 
@@ -69,7 +70,7 @@ class CodeIndex(Protocol):
         ...
 
 
-def check_codes(codes: np.ndarray[Any, Any], *, bits: int) -> UInt8[np.ndarray, "n bytes"]:
+def check_codes(codes: Shaped[np.ndarray, "..."], *, bits: int) -> UInt8[np.ndarray, "n bytes"]:
     """Return the codes, contiguous.
 
     Raises:
@@ -88,7 +89,9 @@ def check_codes(codes: np.ndarray[Any, Any], *, bits: int) -> UInt8[np.ndarray, 
     return np.ascontiguousarray(codes)
 
 
-def check_new_ids(image_ids: np.ndarray[Any, Any], *, n_codes: int, last_id: int) -> Int64[np.ndarray, " n"]:
+def check_new_ids(
+    image_ids: Shaped[np.ndarray, "..."], *, n_codes: int, last_id: int
+) -> Int64[np.ndarray, " n"]:
     """Return the ids of n_codes new codes as an array of their own.
 
     Raises:

@@ -6,6 +6,7 @@ minimisation to `solver`.
 Convention: samples are rows, so codes are B (n, bits) in {-1, +1}, and every matrix of the design note is transposed.
 """
 
+import itertools
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, assert_never
@@ -31,7 +32,7 @@ class Topology(Enum):
             case Topology.DOWN:
                 return [(s, t) for s in lengths for t in lengths if s > t]
             case Topology.CHAIN:
-                return [(s, t) for t, s in zip(lengths, lengths[1:], strict=False)]
+                return [(s, t) for t, s in itertools.pairwise(lengths)]
             case _:
                 assert_never(self)
 
@@ -150,8 +151,7 @@ def evaluate(problem: Problem, solution: Solution, weights: LossWeights) -> Loss
     """
     codes = solution.codes
     labels = sum(
-        bits
-        * m_loss(B, solution.label_maps[bits], problem.targets, problem.label_weights, ridge=weights.lw)
+        bits * m_loss(B, solution.label_maps[bits], problem.targets, problem.label_weights, ridge=weights.lw)
         for bits, B in codes.items()
     )
     features = sum(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float64
+from jaxtyping import Float64, Int, Shaped
 
 from hashing.objective import LossTerms, LossWeights, Pair, Problem, Solution, evaluate
 
@@ -19,9 +19,14 @@ TIE = 1e-10  # of the largest field of a bit: rounding noise, not a reason to fl
 
 
 class FeatureRidge:
-    """Ridge regression on the features: factorised once, used for every length and iteration."""
+    """Ridge regression on the features: factorised once, used for every length and iteration.
+
+    Attributes:
+        penalty: The ridge.
+    """
 
     def __init__(self, features: Float64[np.ndarray, "n m"], ridge: float) -> None:
+        self.penalty = ridge
         self._features = features
         gram = features.T @ features
         gram[np.diag_indices_from(gram)] += ridge
@@ -40,22 +45,26 @@ class FeatureRidge:
         return np.einsum("mn,mn->n", whitened, whitened)
 
 
-def fit_ridge(
-    source: Float64[np.ndarray, "n s"],
-    target: Float64[np.ndarray, "n t"],
-    weights: Float64[np.ndarray, "n 1"] | Float64[np.ndarray, "n t"],
+def solve_ridge(
+    gram: Float64[np.ndarray, "s s"], products: Float64[np.ndarray, "s t"], *, ridge: float
+) -> Float64[np.ndarray, "s t"]:
+    """Return (gram + ridge I)^-1 products."""
+    return np.asarray(scipy.linalg.solve(gram + ridge * np.eye(len(gram)), products, assume_a="pos"))
+
+
+def fit_label_map(
+    codes: Float64[np.ndarray, "n bits"],
+    targets: Float64[np.ndarray, "n c"],
+    weights: Float64[np.ndarray, "n 1"] | Float64[np.ndarray, "n c"],
     *,
     ridge: float,
-) -> Float64[np.ndarray, "s t"]:
-    """Return the map that minimises the weighted squared error of target from source plus ridge times its norm."""
-    penalty = ridge * np.eye(source.shape[1])
+) -> Float64[np.ndarray, "bits c"]:
+    """Return the label map W that minimises the M-loss of these codes; class by class if entries are missing."""
     if weights.shape[1] == 1:
-        weighted = source * weights
-        return np.asarray(
-            scipy.linalg.solve(source.T @ weighted + penalty, weighted.T @ target, assume_a="pos")
-        )
+        weighted = codes * weights
+        return solve_ridge(codes.T @ weighted, weighted.T @ targets, ridge=ridge)
     columns = [
-        fit_ridge(source, target[:, [k]], weights[:, [k]], ridge=ridge) for k in range(target.shape[1])
+        fit_label_map(codes, targets[:, [k]], weights[:, [k]], ridge=ridge) for k in range(targets.shape[1])
     ]
     return np.hstack(columns)
 
@@ -87,29 +96,30 @@ class CodeEnergy:
         return self.curvature[k] + (self.label_weights[samples] * self.label_map[k]) @ self.label_map.T
 
 
-def descend_bits_(codes: Float64[np.ndarray, "n bits"], energy: CodeEnergy, *, passes: int) -> int:
-    """Flip every bit of every sample that lowers the energy, bit after bit; returns the number of flips.
+def descend_bits_(
+    codes: Float64[np.ndarray, "n bits"], energy: CodeEnergy, *, passes: int
+) -> Int[np.ndarray, " bits"]:
+    """Flip every bit of every sample that lowers the energy, bit after bit; returns the flips of each bit.
 
     All samples of one bit are flipped at once: given the other blocks they are independent.
     """
     gradient = energy.gradient(codes)
     diagonal = energy.diagonal()
     tie = TIE * np.abs(gradient + diagonal * codes).max(axis=0, initial=0.0)
-    total = 0
+    flips = np.zeros(codes.shape[1], dtype=np.int64)
     for _ in range(passes):
-        flips = 0
+        before = flips.sum()
         for k in range(codes.shape[1]):
             field = gradient[:, k] + diagonal[:, k] * codes[:, k]
             samples = np.flatnonzero(field * codes[:, k] < -tie[k])
             if not samples.size:
                 continue
-            flips += samples.size
+            flips[k] += samples.size
             gradient[samples] += 2 * codes[samples, k, None] * energy.rows(samples, k)
             codes[samples, k] *= -1
-        total += flips
-        if not flips:
+        if flips.sum() == before:
             break
-    return total
+    return flips
 
 
 def association_energy(
@@ -149,7 +159,10 @@ class Solver:
 
     def restart_(self, codes: Codes) -> None:
         """Take these codes and the maps that are best for them."""
-        self.solution.codes = {bits: B.copy() for bits, B in codes.items()}
+        solution = self.solution
+        solution.codes = {bits: B.copy() for bits, B in codes.items()}
+        solution.scores = {bits: np.empty_like(B) for bits, B in codes.items()}
+        solution.projections = {bits: np.empty((self.problem.features.shape[1], bits)) for bits in codes}
         for bits in codes:
             self.update_label_map_(bits)
             self.update_projection_(bits)
@@ -162,27 +175,31 @@ class Solver:
 
     def update_label_map_(self, bits: int) -> None:
         """Set W of one length to its minimiser."""
-        self.solution.label_maps[bits] = fit_ridge(
+        self.solution.label_maps[bits] = fit_label_map(
             self.solution.codes[bits],
             self.problem.targets,
             self.problem.label_weights,
             ridge=self.weights.lw,
         )
 
-    def update_projection_(self, bits: int) -> None:
-        """Set P of one length to its minimiser."""
-        P = self._ridge.fit(self.solution.codes[bits])
-        self.solution.projections[bits] = P
-        self.solution.scores[bits] = self.problem.features @ P
+    def update_projection_(self, bits: int, columns: Shaped[np.ndarray, "..."] | slice = slice(None)) -> None:
+        """Set P of one length to its minimiser; only in the columns whose bits changed, if given."""
+        P = self._ridge.fit(self.solution.codes[bits][:, columns])
+        self.solution.projections[bits][:, columns] = P
+        self.solution.scores[bits][:, columns] = self.problem.features @ P
 
     def update_association_(self, pair: Pair) -> None:
         """Set R of one pair to its minimiser."""
-        source, target = (self.solution.codes[bits] for bits in pair)
-        ones = np.ones((len(source), 1))
-        self.solution.associations[pair] = fit_ridge(source, target, ones, ridge=self.weights.lr)
+        # Sums of up to 2^24 signs are exact in float32, at twice the speed.
+        source, target = (self.solution.codes[bits].astype(np.float32) for bits in pair)
+        self.solution.associations[pair] = solve_ridge(
+            (source.T @ source).astype(np.float64),
+            (source.T @ target).astype(np.float64),
+            ridge=self.weights.lr,
+        )
 
-    def update_codes_(self, bits: int, *, passes: int, leave_one_out: bool) -> int:
-        """Run the bit rule on the codes of one length; returns the number of flips.
+    def update_codes_(self, bits: int, *, passes: int, leave_one_out: bool) -> Int[np.ndarray, " bits"]:
+        """Run the bit rule on the codes of one length; returns the flips of each bit.
 
         With `leave_one_out` the score of a sample is that of projections fitted without its own vote: a flip then
         counts what J changes with P fitted anew. All samples flip at once, so J may rise a little. Without it J never
@@ -206,15 +223,18 @@ class Solver:
 
     def sweep_(self, *, passes: int, leave_one_out: bool) -> int:
         """Update every block once, longest codes first; returns the number of flips."""
-        flips = 0
+        total = 0
         for bits in sorted(self.solution.codes, reverse=True):
-            flips += self.update_codes_(bits, passes=passes, leave_one_out=leave_one_out)
+            flips = self.update_codes_(bits, passes=passes, leave_one_out=leave_one_out)
+            if not flips.any():
+                continue  # every map that touches these codes is its minimiser already
             self.update_label_map_(bits)
-            self.update_projection_(bits)
+            self.update_projection_(bits, np.flatnonzero(flips))
             for pair in self._betas:
                 if bits in pair:
                     self.update_association_(pair)
-        return flips
+            total += int(flips.sum())
+        return total
 
 
 def minimise(

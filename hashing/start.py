@@ -4,7 +4,7 @@ In: features, labels, lengths, a random generator. Out: codes of every length. N
 """
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from hashing.codebook import class_codebooks
 from hashing.labels import Labels
@@ -15,7 +15,13 @@ ITQ_ROUNDS = 50  # Gong and Lazebnik, CVPR 2011
 
 
 def codebook_codes(
-    problem: Problem, labels: Labels, lengths: tuple[int, ...], *, nested: bool, lp: float, ridge: FeatureRidge, rng: np.random.Generator
+    problem: Problem,
+    labels: Labels,
+    lengths: tuple[int, ...],
+    *,
+    nested: bool,
+    ridge: FeatureRidge,
+    rng: np.random.Generator,
 ) -> Codes:
     """Return the sign of the summed codewords of a sample's classes.
 
@@ -24,7 +30,7 @@ def codebook_codes(
     books = class_codebooks(len(labels.classes), lengths, nested=nested, rng=rng)
     known = labels.labelled
     if not known.all():
-        ridge = FeatureRidge(problem.features[known], lp)
+        ridge = FeatureRidge(problem.features[known], ridge.penalty)
     codes: Codes = {}
     for bits, words in books.items():
         votes = np.sign(labels.targets @ words)
@@ -33,27 +39,22 @@ def codebook_codes(
     return codes
 
 
-def principal_scores(features: Float64[np.ndarray, "n m"], dim: int) -> Float64[np.ndarray, "n dim"]:
-    """Return the leading principal component scores of centred features, largest variance first."""
-    variances, axes = np.linalg.eigh(features.T @ features)
-    return features @ axes[:, ::-1][:, :dim]
-
-
 def rotated_codes(
-    features: Float64[np.ndarray, "n m"], lengths: tuple[int, ...], rng: np.random.Generator
+    embeddings: Float[np.ndarray, "n d"], lengths: tuple[int, ...], rng: np.random.Generator
 ) -> Codes:
     """Return the signs of principal component scores, rotated to lie close to them (ITQ).
 
-    Codes longer than the features are joined from several rotations.
+    Codes longer than the embeddings are joined from several rotations.
 
     Source: Gong and Lazebnik, Iterative Quantization, CVPR 2011.
     """
-    scores = principal_scores(features, max(lengths))
+    centred = embeddings - embeddings.mean(axis=0)
+    _, axes = np.linalg.eigh(centred.T @ centred)
     codes: Codes = {}
     for bits in lengths:
-        width = min(bits, scores.shape[1])
-        parts = [_itq(scores[:, :width], rng) for _ in range(-(-bits // width))]
-        codes[bits] = np.hstack(parts)[:, :bits]
+        width = min(bits, centred.shape[1])
+        scores = centred @ axes[:, -width:]
+        codes[bits] = np.hstack([_itq(scores, rng) for _ in range(-(-bits // width))])[:, :bits]
     return codes
 
 

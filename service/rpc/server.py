@@ -26,6 +26,7 @@ from service.application import Application
 from service.errors import ConflictError
 from service.rpc.analysis_servicer import AnalysisServicer
 from service.rpc.gallery_servicer import GalleryServicer
+from service.rpc.health import HealthServicer
 from service.rpc.index_servicer import IndexServicer
 from service.rpc.interceptors import GuardInterceptor
 from service.rpc.search_servicer import SearchServicer
@@ -61,9 +62,9 @@ class Server:
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="rpc")
         self._server = grpc.server(self._workers, interceptors=[GuardInterceptor(settings)], options=_OPTIONS)
         self._gallery = GalleryServicer(application, settings)
-        self._health = health.HealthServicer()
+        self._health = HealthServicer()
         self._add_services(application, settings)
-        self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.set(("", *SERVICES), health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def start(self, address: str) -> int:
         """Listen on `HOST:PORT` (port 0 for any free one) and serve; returns the port.
@@ -80,15 +81,16 @@ class Server:
                 address=address,
             ) from error
         self._server.start()
-        self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(("", *SERVICES), health_pb2.HealthCheckResponse.SERVING)
         return port
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Say NOT_SERVING, take no new calls, let those under way finish for `grace_s` seconds, and end all threads."""
-        self._health.enter_graceful_shutdown()
+        self._health.stop()
         self._gallery.stop_uploads()
         self._server.stop(grace_s).wait()
         self._workers.shutdown()
+        self._health.close()
 
     def _add_services(self, application: Application, settings: ServerSettings) -> None:
         server = self._server
@@ -102,7 +104,3 @@ class Server:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-
-    def _set_health(self, state: int) -> None:
-        for name in ("", *SERVICES):
-            self._health.set(name, state)

@@ -16,16 +16,17 @@ _MOODS: tuple[tuple[Colour, Colour, Colour], ...] = (
     ((0.22, 0.46, 0.82), (0.74, 0.86, 0.95), (1.00, 0.97, 0.90)),  # azure
     ((0.50, 0.66, 0.84), (0.90, 0.92, 0.92), (1.00, 0.98, 0.95)),  # pale
     ((0.44, 0.52, 0.70), (0.98, 0.80, 0.52), (1.06, 0.86, 0.60)),  # golden
-    ((0.46, 0.42, 0.68), (0.98, 0.70, 0.68), (1.04, 0.82, 0.80)),  # rose
+    ((0.46, 0.46, 0.70), (0.98, 0.76, 0.72), (1.04, 0.86, 0.82)),  # rose
     ((0.62, 0.65, 0.70), (0.82, 0.83, 0.84), (0.88, 0.90, 0.92)),  # overcast
-    ((0.16, 0.48, 0.58), (0.72, 0.88, 0.84), (0.95, 1.00, 0.94)),  # teal
-    ((0.32, 0.28, 0.58), (0.84, 0.66, 0.78), (0.96, 0.86, 1.00)),  # violet
-    ((0.58, 0.42, 0.36), (1.00, 0.74, 0.42), (1.08, 0.80, 0.55)),  # amber
+    ((0.22, 0.50, 0.60), (0.76, 0.89, 0.87), (0.97, 1.00, 0.95)),  # teal
+    ((0.36, 0.34, 0.58), (0.86, 0.72, 0.80), (0.98, 0.90, 0.98)),  # violet
+    ((0.58, 0.46, 0.42), (1.00, 0.76, 0.48), (1.07, 0.83, 0.62)),  # amber
     ((0.78, 0.78, 0.74), (0.92, 0.90, 0.84), (0.98, 0.96, 0.90)),  # milky
 )
+_MOOD_ODDS = (0.20, 0.15, 0.13, 0.08, 0.13, 0.08, 0.07, 0.08, 0.08)
 _GREY_DAY: tuple[Colour, Colour] = ((0.30, 0.33, 0.38), (0.56, 0.58, 0.60))
-_NIGHT: tuple[Colour, Colour] = ((0.02, 0.03, 0.09), (0.13, 0.15, 0.26))
-_GREY_NIGHT: tuple[Colour, Colour] = ((0.05, 0.055, 0.08), (0.13, 0.14, 0.17))
+_NIGHT: tuple[Colour, Colour] = ((0.03, 0.05, 0.14), (0.20, 0.23, 0.38))
+_GREY_NIGHT: tuple[Colour, Colour] = ((0.07, 0.08, 0.12), (0.18, 0.20, 0.25))
 _WHITE: Colour = (1.0, 1.0, 1.0)
 
 
@@ -60,9 +61,9 @@ class Light:
 
 def sample_atmosphere(rng: np.random.Generator, *, light_x: float, horizon: float) -> Atmosphere:
     """Return the light and the camera of one instance; exposure and white balance vary widely on purpose."""
-    zenith, low, sunlight = _MOODS[rng.integers(len(_MOODS))]
-    exposure = float(np.exp(np.clip(rng.normal(0.0, 0.2), -0.42, 0.32)))
-    balance = np.exp(rng.normal(0.0, 0.09, 3))
+    zenith, low, sunlight = _MOODS[rng.choice(len(_MOODS), p=_MOOD_ODDS)]
+    exposure = float(np.exp(np.clip(rng.normal(0.0, 0.18), -0.34, 0.28)))
+    balance = np.exp(rng.normal(0.0, 0.07, 3))
     gains = exposure * balance / balance.mean()
     return Atmosphere(
         zenith=jittered(rng, zenith, 0.04),
@@ -96,7 +97,7 @@ def light_under(atmosphere: Atmosphere, conditions: Conditions) -> Light:
         ambient=scaled(ambient, 0.72 if storm else 0.66),
         direct=scaled(sunlight, 0.10 if storm else 0.46),
         indoors=scaled(mix(ambient, sunlight, 0.5), 0.80 if storm else 1.02),
-        cloudiness=1.0 if storm else atmosphere.cloudiness,
+        cloudiness=1.3 if storm else atmosphere.cloudiness,
         haze=min(1.0, atmosphere.haze + 0.35) if storm else atmosphere.haze,
         stars=0.0,
         lamps=False,
@@ -109,11 +110,11 @@ def _night(atmosphere: Atmosphere, *, storm: bool) -> Light:
     return Light(
         zenith=mix(zenith, scaled(tint, 0.15), 0.4),
         horizon=mix(horizon, mix(scaled(tint, 0.3), scaled(atmosphere.horizon, 0.3), 0.4), 0.5),
-        clouds=scaled(mix(tint, _WHITE, 0.3), 0.20 if storm else 0.26),
-        ambient=scaled(tint, 0.27 if storm else 0.31),
-        direct=scaled(tint, 0.06 if storm else 0.20),
+        clouds=scaled(mix(tint, _WHITE, 0.3), 0.26 if storm else 0.34),
+        ambient=scaled(tint, 0.42 if storm else 0.44),
+        direct=scaled(tint, 0.08 if storm else 0.26),
         indoors=(0.62, 0.50, 0.36),
-        cloudiness=1.0 if storm else 0.6 * atmosphere.cloudiness,
+        cloudiness=1.3 if storm else 0.6 * atmosphere.cloudiness,
         haze=0.8 * atmosphere.haze,
         stars=0.0 if storm else 1.0,
         lamps=True,

@@ -26,7 +26,8 @@ def paint_precipitation(
     layer = _flakes(rng, image.shape[1]) if winter else _streaks(rng, image.shape[1])
     strength = layer * (1.0 - sheltered) * (0.85 if winter else 0.34)
     brightness = planes(light.ambient) * np.float32(1.25 if winter else 1.1) + np.float32(0.06)
-    return image + strength * (brightness - image)
+    fallen: Image = image + strength * (brightness - image)
+    return fallen
 
 
 def _streaks(rng: np.random.Generator, side: int) -> Field:

@@ -61,9 +61,7 @@ def rasterise_shadows(shadows: Sequence[Points], side: int) -> Field:
     return soft
 
 
-def sample_textures(
-    rng: np.random.Generator, side: int, *, horizon: float, light_x: float
-) -> TextureFields:
+def sample_textures(rng: np.random.Generator, side: int, *, horizon: float, light_x: float) -> TextureFields:
     """Return the noise fields of a scene; the same at every side but for resolution."""
     fine = rng.standard_normal((_NOISE_PX, _NOISE_PX), dtype=np.float32)
     cloudy = _octaves(rng)
@@ -97,7 +95,7 @@ def _unit(field: Float32[np.ndarray, "noise noise"]) -> Float32[np.ndarray, "noi
     return unit
 
 
-def _resized(field: Float32[np.ndarray, "any any"], side: int) -> Field:
+def _resized(field: Float32[np.ndarray, "rows columns"], side: int) -> Field:
     resized: Field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
     return resized
 

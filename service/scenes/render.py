@@ -21,7 +21,7 @@ from service.scenes.sky import paint_sky
 MIN_SIZE_PX = 96
 MAX_SIZE_PX = 1024
 DEFAULT_SIZE_PX = 192
-_OVERSAMPLING = 2
+_OVERSAMPLING = 1.5  # smooth edges at half the cost of 2
 
 Box = tuple[int, int, int, int]
 
@@ -68,8 +68,10 @@ def render(
             f"Scenes are drawn at {MIN_SIZE_PX} to {MAX_SIZE_PX} px, got size_px={size_px}.", field="size_px"
         )
     conditions = Conditions() if conditions is None else conditions
-    part_map = rasterise_parts(scene.parts, _OVERSAMPLING * size_px)
-    segments = np.ascontiguousarray(part_map[1::_OVERSAMPLING, 1::_OVERSAMPLING])
+    side = 2 * round(_OVERSAMPLING * size_px / 2)
+    part_map = rasterise_parts(scene.parts, side)
+    centres = ((np.arange(size_px) + 0.5) * side / size_px).astype(int)
+    segments = part_map[np.ix_(centres, centres)]
     return RenderedScene(
         image=_develop(_paint(scene, part_map, conditions), scene.atmosphere, size_px),
         segments=segments,
@@ -100,10 +102,11 @@ def _paint(scene: Scene, part_map: UInt16[np.ndarray, "side side"], conditions: 
     if surfaces.sky.any():
         sky = paint_sky(scene.atmosphere, light, textures, horizon=scene.horizon)
         np.copyto(image, sky, where=surfaces.sky)
-    image += surfaces.glow
+    if surfaces.glow is not None:
+        image += surfaces.glow
     if scene.waterline is not None:
         image = _reflect(image, surfaces, textures.ripple, scene.waterline)
-    if surfaces.glow.any():
+    if surfaces.glow is not None:
         image += _bloom(surfaces.glow)
     return paint_precipitation(image, surfaces.sheltered, rng, conditions, light)
 
@@ -122,7 +125,9 @@ def _reflect(image: Image, surfaces: Surfaces, ripple: Field, waterline: float) 
     for plane, target in zip(image, mixed, strict=True):
         small = cv2.resize(plane, (half, half), interpolation=cv2.INTER_AREA)
         seen = cv2.remap(small, source_x, source_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        target[:] = plane + strength * (cv2.resize(seen, (side, side), interpolation=cv2.INTER_LINEAR) - plane)
+        target[:] = plane + strength * (
+            cv2.resize(seen, (side, side), interpolation=cv2.INTER_LINEAR) - plane
+        )
     return mixed
 
 
@@ -132,19 +137,23 @@ def _bloom(glow: Image) -> Image:
     spilled = np.empty_like(glow)
     for plane, target in zip(glow, spilled, strict=True):
         small = cv2.resize(plane, (side // 8, side // 8), interpolation=cv2.INTER_AREA)
-        blurred = 0.9 * cv2.GaussianBlur(small, (0, 0), side / 112) + 0.35 * cv2.GaussianBlur(small, (0, 0), side / 320)
+        blurred = 0.9 * cv2.GaussianBlur(small, (0, 0), side / 112) + 0.35 * cv2.GaussianBlur(
+            small, (0, 0), side / 320
+        )
         cv2.resize(blurred, (side, side), dst=target, interpolation=cv2.INTER_LINEAR)
     return spilled
 
 
 def _develop(image: Image, atmosphere: Atmosphere, size_px: int) -> UInt8[np.ndarray, "h w 3"]:
     """Return the camera's picture: reduced, exposed, with a soft shoulder instead of clipping."""
-    reduced = np.stack([cv2.resize(plane, (size_px, size_px), interpolation=cv2.INTER_AREA) for plane in image])
-    exposed = np.maximum(reduced * planes(atmosphere.gains), 0.0) ** np.float32(atmosphere.contrast)
+    reduced = cv2.resize(cv2.merge(list(image)), (size_px, size_px), interpolation=cv2.INTER_AREA)  # h w 3
+    exposed = np.maximum(reduced * np.array(atmosphere.gains, dtype=np.float32), 0.0) ** np.float32(
+        atmosphere.contrast
+    )
     over = np.maximum(exposed - 0.8, 0.0)
     toned = np.minimum(exposed, 0.8) + over / (1.0 + 3.0 * over)  # reaches 1 at 1.3
-    pixels = np.rint(255.0 * np.clip(toned, 0.0, 1.0)).astype(np.uint8)
-    return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    pixels: UInt8[np.ndarray, "h w 3"] = np.rint(255.0 * np.clip(toned, 0.0, 1.0)).astype(np.uint8)
+    return pixels
 
 
 def _locate(scene: Scene, segments: UInt16[np.ndarray, "h w"]) -> PlantedAffect | None:

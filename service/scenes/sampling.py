@@ -11,18 +11,13 @@ import numpy as np
 
 from service.errors import InvalidArgumentError
 from service.scenes.affect import plant_affect
+from service.scenes.geometry.greens import compose_field, compose_forest, compose_garden
 from service.scenes.geometry.interiors import compose_room
-from service.scenes.geometry.landscapes import (
-    compose_desert,
-    compose_field,
-    compose_forest,
-    compose_garden,
-    compose_glacier,
-    compose_mountain,
-)
 from service.scenes.geometry.settlements import compose_city, compose_street, compose_village
-from service.scenes.geometry.shores import compose_beach, compose_bridge, compose_harbour, compose_lake
+from service.scenes.geometry.shores import compose_beach, compose_lake
 from service.scenes.geometry.sketch import Sketch
+from service.scenes.geometry.waterfronts import compose_bridge, compose_harbour
+from service.scenes.geometry.wilds import compose_desert, compose_glacier, compose_mountain
 from service.scenes.palette import sample_atmosphere
 from service.scenes.scene import Scene
 
@@ -62,7 +57,8 @@ def sample_scene(
     """
     if category not in _COMPOSITIONS:
         raise InvalidArgumentError(
-            f"There is no scene category {category!r}. Choose one of {', '.join(CATEGORIES)}.", field="category"
+            f"There is no scene category {category!r}. Choose one of {', '.join(CATEGORIES)}.",
+            field="category",
         )
     if instance < 0 or seed < 0 or not 0.0 <= affect_share <= 1.0:
         raise InvalidArgumentError(

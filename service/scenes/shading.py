@@ -14,7 +14,9 @@ from service.scenes.palette import Light
 from service.scenes.raster import Field, PartMap, TextureFields
 from service.scenes.scene import Colour, Conditions, Material, Part, Season, Weather
 
-Image = Float32[np.ndarray, "3 side side"]  # planes: numpy multiplies them by a field several times faster than pixels
+Image = Float32[
+    np.ndarray, "3 side side"
+]  # planes: numpy multiplies them by a field several times faster than pixels
 
 
 Mask = Bool[np.ndarray, "side side"]
@@ -68,7 +70,7 @@ class Surfaces:
 
     Attributes:
         lit: Colours in light, without haze and glow.
-        glow: Light sent out.
+        glow: Light sent out, or None where there is none.
         distance: 0 (near) to 1.
         sheltered: 1 indoors, 0 outside.
         sky: True where the sky is seen.
@@ -76,7 +78,7 @@ class Surfaces:
     """
 
     lit: Image
-    glow: Image
+    glow: Image | None
     distance: Field
     sheltered: Field
     sky: Mask
@@ -102,20 +104,24 @@ def shade(
     base = _base_colours(parts, looks, numbers, down, conditions=conditions)
     snow = _snow_cover(parts, looks, numbers, down, textures, conditions=conditions)
     if conditions.weather is Weather.STORM:
-        base *= 1.0 - _of_parts(numbers, [look.wet for look in looks]) * (1.0 - sheltered)
+        grooves -= _of_parts(
+            numbers, [0.0 if part.sheltered else look.wet for part, look in zip(parts, looks, strict=True)]
+        )
     base *= 1.0 + grooves
-    base += snow * (planes(_SNOW) * (1.0 + 0.25 * grooves) - base)
+    if snow.any():
+        base += snow * (planes(_SNOW) * (1.0 + 0.25 * grooves) - base)
     shaded = shadows * _of_parts(numbers, [look.shaded for look in looks])
     across *= light_x
     slope = _of_parts(numbers, [part.roundness for part in parts]) * (across - 0.75 * down)
-    sunny = np.maximum((1.0 + 1.6 * slope) * (1.0 - shaded), 0.0) * (1.0 - sheltered)
+    sunny = np.maximum((1.0 + 1.6 * slope) * (1.0 - shaded), 0.0)
     soft = 1.0 + 0.4 * slope - 0.25 * shaded
-    base *= sunny * planes(light.direct) + soft * (
-        planes(light.ambient) + sheltered * (planes(light.indoors) - planes(light.ambient))
-    )
+    light_map = soft * planes(light.ambient) + sunny * planes(light.direct)
+    if sheltered.any():
+        light_map += sheltered * (soft * planes(light.indoors) - light_map)
+    base *= light_map
     return Surfaces(
         lit=base,
-        glow=_of_parts_rgb(numbers, [_sent_out(part, light) for part in parts]),
+        glow=_glow(parts, numbers, light),
         distance=_of_parts(numbers, [part.distance for part in parts]),
         sheltered=sheltered,
         sky=_of_material(numbers, parts, Material.SKY),
@@ -134,7 +140,10 @@ def _of_parts(part_map: Numbers, values: Sequence[float]) -> Field:
 
 
 def _of_parts_rgb(part_map: Numbers, colours: Sequence[Colour]) -> Image:
-    return np.stack([_of_parts(part_map, plane) for plane in zip(*colours, strict=True)])
+    image = np.empty((3, *part_map.shape), dtype=np.float32)
+    for plane, values in zip(image, zip(*colours, strict=True), strict=True):
+        np.take(np.asarray(values, dtype=np.float32), part_map, mode="clip", out=plane)
+    return image
 
 
 def _of_material(part_map: Numbers, parts: Sequence[Part], material: Material) -> Mask:
@@ -157,7 +166,7 @@ def _inside(parts: Sequence[Part], part_map: Numbers) -> tuple[Field, Field]:
 
 
 def _texture(looks: Sequence[_Look], part_map: Numbers, textures: TextureFields) -> Field:
-    total = _of_parts(part_map, [look.grain for look in looks]) * textures.grain
+    total: Field = _of_parts(part_map, [look.grain for look in looks]) * textures.grain
     total += _of_parts(part_map, [look.blotch for look in looks]) * textures.blotch
     total += _of_parts(part_map, [look.relief for look in looks]) * textures.relief
     total += _of_parts(part_map, [look.ground for look in looks]) * textures.ground
@@ -172,9 +181,14 @@ def _base_colours(
     foot = np.array([part.foot for part in parts], dtype=np.float32)
     if conditions.season is Season.WINTER:
         target = [_ICY if part.material is Material.WATER else _WITHERED for part in parts]
-        wither = np.array([0.0 if part.sheltered else look.wither for part, look in zip(parts, looks, strict=True)])
+        wither = np.array(
+            [0.0 if part.sheltered else look.wither for part, look in zip(parts, looks, strict=True)]
+        )
         share = wither.astype(np.float32)[:, None]
-        top, foot = top + share * (np.float32(target) - top), foot + share * (np.float32(target) - foot)
+        top, foot = (
+            top + share * (np.array(target, dtype=np.float32) - top),
+            foot + share * (np.array(target, dtype=np.float32) - foot),
+        )
     middle, half = 0.5 * (top + foot), 0.5 * (foot - top)
     base = _of_parts_rgb(part_map, middle.tolist())
     base += down * _of_parts_rgb(part_map, half.tolist())
@@ -191,7 +205,7 @@ def _snow_cover(
     conditions: Conditions,
 ) -> Field:
     """Return how much snow hides each pixel: all year where parts say so, and in winter by material."""
-    level, top = np.zeros(len(parts)), np.zeros(len(parts))
+    level, top = [0.0] * len(parts), [0.0] * len(parts)
     for number, (part, look) in enumerate(zip(parts, looks, strict=True)):
         if part.snow > 0:
             level[number], top[number] = part.snow, 0.8 * (1.0 - part.snow)
@@ -203,7 +217,7 @@ def _snow_cover(
     return cover
 
 
-def _sent_out(part: Part, light: Light) -> Colour:
-    if part.glow is None or not (light.lamps or part.burning):
-        return (0.0, 0.0, 0.0)
-    return part.glow
+def _glow(parts: Sequence[Part], part_map: Numbers, light: Light) -> Image | None:
+    dark = (0.0, 0.0, 0.0)
+    sent = [(part.glow or dark) if light.lamps or part.burning else dark for part in parts]
+    return _of_parts_rgb(part_map, sent) if any(colour is not dark for colour in sent) else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -48,6 +48,7 @@ class Picture:
     source: str
 
 
+@runtime_checkable  # for the run-time type checks of the tests
 class Container(Protocol):
     """Holds pictures by key."""
 
@@ -178,7 +179,7 @@ class ArrayRows:
     def __init__(self, archive: Path) -> None:
         self._name = archive.name
         try:
-            with np.load(archive, allow_pickle=False) as arrays:
+            with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 self._images: np.ndarray = arrays["images"]
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise _unreadable(archive, "an .npz file with an array 'images'", str(error)) from error

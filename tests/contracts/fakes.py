@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -41,6 +40,7 @@ class FakeBackbone:
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.passes_begun = 0
         self.batch_sizes: list[int] = []
         self.failure: Exception | None = None
 
@@ -49,6 +49,7 @@ class FakeBackbone:
         return image[rows][:, columns]
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
+        self.passes_begun += 1
         self.gate.wait(timeout=30)
         if self.failure:
             raise self.failure
@@ -152,9 +153,9 @@ def new_application(*, hasher: Hasher | None, backbone: FakeBackbone | None = No
 
 
 @contextmanager
-def served(application: Application, **settings: Any) -> Iterator[str]:
+def served(application: Application, settings: ServerSettings | None = None) -> Iterator[str]:
     """Serve the application on a free port; yields its address."""
-    server = Server(application, ServerSettings(**settings))
+    server = Server(application, settings)
     port = server.start("127.0.0.1:0")
     try:
         yield f"127.0.0.1:{port}"

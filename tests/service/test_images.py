@@ -1,8 +1,11 @@
 """Decoding: every common kind of picture comes out upright and in the right colours, everything else is refused with its reason."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,9 +89,16 @@ def test_exif_orientation_is_applied(name: str, orientation: int) -> None:
     assert mean_error(decoded.pixels, upright) < 6
 
 
-def test_damaged_exif_does_not_spoil_the_picture() -> None:
-    content = encode(picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
-    assert decode_image(content).width == 48
+def test_damaged_exif_neither_spoils_the_picture_nor_warns(tmp_path: Path) -> None:
+    """In a process of its own, as pytest sets its own warning filters above those of `images`."""
+    path = tmp_path / "damaged.jpg"
+    path.write_bytes(encode(picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage"))
+    program = "import sys, pathlib; from service.vision.images import decode_image; "
+    program += "print(decode_image(pathlib.Path(sys.argv[1]).read_bytes()).width)"
+    command = [sys.executable, "-W", "error::UserWarning", "-c", program, str(path)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    assert (done.stdout, done.stderr) == ("48\n", "")
 
 
 @pytest.mark.parametrize("value", [0, 1, 255, 256, 300, 32768, 40000, 65279, 65535])
@@ -117,7 +127,7 @@ def test_16_bit_rgb_is_scaled() -> None:
 )
 def test_float_grey_is_scaled_to_its_usual_white(values: list[float], expected: list[int]) -> None:
     decoded = decode_image(encode(np.array([values], np.float32), "TIFF"))
-    assert decoded.pixels[0, :, 0].tolist() == expected
+    np.testing.assert_allclose(decoded.pixels[0, :, 0].astype(int), expected, atol=1)
 
 
 def test_32_bit_grey_beyond_16_bits_is_stretched_to_its_maximum() -> None:
@@ -180,10 +190,12 @@ def test_of_a_page_sequence_the_first_page_is_taken() -> None:
 
 
 def test_a_colour_profile_is_applied() -> None:
-    """Lab values of sRGB red, with a Lab profile, come back as sRGB red; so the profile is read, not guessed."""
-    gray = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
-    plain = decode_image(encode(picture())).pixels
-    assert mean_error(decode_image(encode(picture(), icc_profile=gray)).pixels, plain) > 5
+    """A profile whose red and green primaries are exchanged exchanges the channels."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exchanged = srgb.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    exchanged = exchanged.replace("sRGB".encode("utf-16-be"), "other".encode("utf-16-be")[:8])
+    decoded = decode_image(encode(picture(), icc_profile=exchanged)).pixels
+    assert mean_error(decoded, picture()[..., [1, 0, 2]]) < 1
 
 
 def test_the_srgb_profile_changes_nothing_and_a_broken_or_foreign_one_is_ignored() -> None:
@@ -210,8 +222,8 @@ def test_target_size_allows_a_smaller_jpeg_but_reports_the_full_size() -> None:
 def test_target_size_of_an_almost_square_turned_jpeg_keeps_width_and_height_apart() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    decoded = decode_image(encode(picture(128, 127), "JPEG", exif=exif), target_px=16)
-    assert (decoded.width, decoded.height, decoded.pixels.shape) == (127, 128, (16, 16, 3))
+    decoded = decode_image(encode(picture(144, 143), "JPEG", exif=exif), target_px=16)
+    assert (decoded.width, decoded.height, decoded.pixels.shape) == (143, 144, (18, 18, 3))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +266,7 @@ def test_too_many_bytes_are_refused() -> None:
 def test_a_bomb_is_refused_before_its_pixels_are_decoded() -> None:
     """The pixel data here is no valid stream, so any attempt to decode it would give another error."""
     with pytest.raises(ImageTooLargeError, match="30000 x 30000 pixels, the limit is 120000000") as caught:
-        decode_image(png(30_000, 30_000, depth=8, colour=2, rows=b"")[:-30])
+        decode_image(png(30_000, 30_000, depth=8, colour=2, rows=b""))
     assert caught.value.metadata["width"] == "30000"
 
 

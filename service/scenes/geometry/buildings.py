@@ -19,7 +19,7 @@ def add_windows(target: Sketch | Stamp, panes: list[Points], *, lit_share: float
     rng = target.rng if isinstance(target, Sketch) else target.sketch.rng
     lit = rng.random(len(panes)) < lit_share
     pane = jittered(rng, _PANE, 0.05)
-    for wanted, glow in ((False, None), (True, scaled(jittered(rng, LAMPLIGHT, 0.04), 0.85))):
+    for wanted, glow in ((False, None), (True, scaled(jittered(rng, LAMPLIGHT, 0.04), 0.7))):
         chosen = [points for points, on in zip(panes, lit, strict=True) if on == wanted]
         target.add(chosen, Material.GLASS, scaled(pane, 1.25), foot=scaled(pane, 0.8), glow=glow)
 
@@ -49,12 +49,21 @@ def draw_tower(stamp: Stamp, wall: Colour, *, width: float, columns: int, rows: 
     elif top == "slant":
         stamp.add(polygon((-half, 0.85), (half, 0.85), (half, 1.0)), Material.MASONRY, scaled(wall, 1.1))
     elif top == "spire":
-        stamp.add(polygon((-0.7 * half, 0.85), (0.7 * half, 0.85), (0, 1.12)), Material.ROOF, scaled(wall, 0.8))
+        stamp.add(
+            polygon((-0.7 * half, 0.85), (0.7 * half, 0.85), (0, 1.12)), Material.ROOF, scaled(wall, 0.8)
+        )
     stamp.add(rectangle(-half, -0.02, half, eaves), Material.MASONRY, wall, foot=foot)
-    stamp.add(rectangle(0.5 * half, -0.02, half, eaves), Material.MASONRY, scaled(wall, 0.84), foot=scaled(foot, 0.84))
+    stamp.add(
+        rectangle(0.5 * half, -0.02, half, eaves),
+        Material.MASONRY,
+        scaled(wall, 0.84),
+        foot=scaled(foot, 0.84),
+    )
     banded = stamp.sketch.chance(0.3)
     facade = polygon((-half, eaves), (half, eaves), (half, 0.02), (-half, 0.02))
-    add_windows(stamp, window_grid(facade, columns, rows, width=0.9 if banded else 0.55, height=0.5))
+    add_windows(
+        stamp, window_grid(facade, columns, rows, width=0.9 if banded else 0.55, height=0.5), lit_share=0.4
+    )
 
 
 def draw_house(stamp: Stamp, wall: Colour, *, width: float = 1.3) -> None:
@@ -67,19 +76,44 @@ def draw_house(stamp: Stamp, wall: Colour, *, width: float = 1.3) -> None:
     if stamp.sketch.chance(0.45):
         stamp.add(polygon((-half, eaves - 0.01), (half, eaves - 0.01), (0, 0.98)), Material.MASONRY, wall)
         slope = stamp.sketch.between(0.07, 0.1)
-        gable = polygon((-half - 0.08, eaves - 0.06), (0, 1.02), (half + 0.08, eaves - 0.06), (half + 0.08, eaves + 0.02), (0, 1.02 + slope), (-half - 0.08, eaves + 0.02))
+        gable = polygon(
+            (-half - 0.08, eaves - 0.06),
+            (0, 1.02),
+            (half + 0.08, eaves - 0.06),
+            (half + 0.08, eaves + 0.02),
+            (0, 1.02 + slope),
+            (-half - 0.08, eaves + 0.02),
+        )
         stamp.add(gable, Material.ROOF, roof)
         panes = [rectangle(-0.09, 0.62, 0.09, 0.76)]
     else:
         x = float(rng.uniform(-0.3, 0.3)) * width
         stamp.add(rectangle(x - 0.06, 0.7, x + 0.06, 1.04), Material.MASONRY, scaled(wall, 0.7))
-        stamp.add(polygon((-half - 0.08, eaves - 0.02), (half + 0.08, eaves - 0.02), (0.8 * half, 0.96), (-0.8 * half, 0.96)), Material.ROOF, roof, foot=scaled(roof, 0.8))
+        stamp.add(
+            polygon(
+                (-half - 0.08, eaves - 0.02),
+                (half + 0.08, eaves - 0.02),
+                (0.8 * half, 0.96),
+                (-0.8 * half, 0.96),
+            ),
+            Material.ROOF,
+            roof,
+            foot=scaled(roof, 0.8),
+        )
         panes = []
     door = float(rng.choice([-0.6, 0.0, 0.6])) * half
     places = [place for place in (-0.6 * half, 0.0, 0.6 * half) if abs(place - door) > 0.1]
     panes += [rectangle(place - 0.1, 0.2, place + 0.1, 0.4) for place in places]
-    stamp.add(rectangle(door - 0.09, -0.02, door + 0.09, 0.36), Material.WOOD, jittered(rng, (0.36, 0.24, 0.18), 0.08))
-    stamp.add([rectangle(p - 0.125, 0.175, p + 0.125, 0.425) for p in places], Material.PLAIN, mix(wall, (1, 1, 1), 0.6))
+    stamp.add(
+        rectangle(door - 0.09, -0.02, door + 0.09, 0.36),
+        Material.WOOD,
+        jittered(rng, (0.36, 0.24, 0.18), 0.08),
+    )
+    stamp.add(
+        [rectangle(p - 0.125, 0.175, p + 0.125, 0.425) for p in places],
+        Material.PLAIN,
+        mix(wall, (1, 1, 1), 0.6),
+    )
     add_windows(stamp, panes, lit_share=0.75)
 
 
@@ -105,7 +139,9 @@ def draw_lighthouse(stamp: Stamp, band: Colour) -> None:
     shaft = polygon((-0.13, -0.02), (0.13, -0.02), (0.08, 0.78), (-0.08, 0.78))
     stamp.add(shaft, Material.MASONRY, (0.92, 0.91, 0.88), roundness=0.4)
     quad = shaft[[3, 2, 1, 0]]
-    stamp.add([patch(quad, 0, v, 1, v + 0.17) for v in (0.12, 0.46, 0.80)], Material.MASONRY, band, roundness=0.4)
+    stamp.add(
+        [patch(quad, 0, v, 1, v + 0.17) for v in (0.12, 0.46, 0.80)], Material.MASONRY, band, roundness=0.4
+    )
     stamp.add(rectangle(-0.11, 0.78, 0.11, 0.81), Material.METAL, (0.25, 0.25, 0.28))
     stamp.add(rectangle(-0.06, 0.81, 0.06, 0.91), Material.GLASS, (0.7, 0.75, 0.7), glow=(1.1, 0.95, 0.6))
     stamp.add(polygon((-0.08, 0.91), (0.08, 0.91), (0, 1.0)), Material.ROOF, band)
@@ -119,8 +155,14 @@ def add_facade(sketch: Sketch, quad: Points, wall: Colour, *, columns: int, rows
     shop = 1.0 - 0.9 / (rows + 1)
     upper = np.concatenate([quad[:2], patch(quad, 0, 0, 1, shop)[2:]])
     panes = window_grid(upper, columns, rows, width=0.5, height=0.62)
-    sketch.add(window_grid(upper, columns, rows, width=0.64, height=0.72), Material.PLAIN, mix(wall, (1, 1, 1), 0.5))
+    sketch.add(
+        window_grid(upper, columns, rows, width=0.64, height=0.72), Material.PLAIN, mix(wall, (1, 1, 1), 0.5)
+    )
     add_windows(sketch, panes, lit_share=0.5)
     add_windows(sketch, [patch(quad, 0.08, shop + 0.04, 0.62, 0.94)], lit_share=0.7)
-    sketch.add(patch(quad, 0.04, shop - 0.01, 0.68, shop + 0.05), Material.CLOTH, jittered(rng, (0.6, 0.3, 0.3), 0.2))
-    sketch.add(patch(quad, 0.74, shop + 0.03, 0.92, 1.0), Material.WOOD, jittered(rng, (0.34, 0.25, 0.2), 0.08))
+    sketch.add(
+        patch(quad, 0.04, shop - 0.01, 0.68, shop + 0.05), Material.CLOTH, jittered(rng, (0.6, 0.3, 0.3), 0.2)
+    )
+    sketch.add(
+        patch(quad, 0.74, shop + 0.03, 0.92, 1.0), Material.WOOD, jittered(rng, (0.34, 0.25, 0.2), 0.08)
+    )

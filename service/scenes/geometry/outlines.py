@@ -51,7 +51,7 @@ def profile(rng: np.random.Generator, *, count: int = 72, knots: int = 3, roughn
     for _ in range(4):
         curve += height * np.interp(at, np.linspace(0.0, 1.0, knots + 1), rng.uniform(0.0, 1.0, knots + 1))
         knots, height = 2 * knots, height * roughness
-    return (curve - curve.min()) / max(float(np.ptp(curve)), 1e-6)
+    return _stretched(curve)
 
 
 def smooth_profile(rng: np.random.Generator, *, count: int = 72, waves: int = 3) -> Profile:
@@ -60,10 +60,17 @@ def smooth_profile(rng: np.random.Generator, *, count: int = 72, waves: int = 3)
     orders = np.arange(1, waves + 1)[:, None]
     phases = rng.uniform(0.0, 2 * np.pi, (waves, 1))
     curve = (rng.uniform(0.4, 1.0, (waves, 1)) * np.sin(np.pi * orders * at + phases) / orders).sum(axis=0)
-    return (curve - curve.min()) / max(float(np.ptp(curve)), 1e-6)
+    return _stretched(curve)
 
 
-def under(curve: Profile, *, crest: float, height: float, foot: float, x0: float = -0.02, x1: float = 1.02) -> Points:
+def _stretched(curve: Profile) -> Profile:
+    stretched: Profile = (curve - curve.min()) / max(float(np.ptp(curve)), 1e-6)
+    return stretched
+
+
+def under(
+    curve: Profile, *, crest: float, height: float, foot: float, x0: float = -0.02, x1: float = 1.02
+) -> Points:
     """Return the area below a profile (y down): its highest point at `crest`, closed along y = `foot`."""
     x = np.linspace(x0, x1, len(curve))
     top = np.stack([x, crest + height * (1.0 - curve)], axis=1)
@@ -90,7 +97,8 @@ def arc(
     """Return the points (not an area) of a quadratic Bezier curve."""
     t = np.linspace(0.0, 1.0, count)[:, None]
     curve = (1 - t) ** 2 * np.array(start) + 2 * t * (1 - t) * np.array(bend) + t**2 * np.array(stop)
-    return curve.astype(np.float32)
+    points: Points = curve.astype(np.float32)
+    return points
 
 
 def patch(quad: Points, u0: float, v0: float, u1: float, v1: float) -> Points:
@@ -100,3 +108,10 @@ def patch(quad: Points, u0: float, v0: float, u1: float, v1: float) -> Points:
     top, bottom = (1 - u) * quad[0] + u * quad[1], (1 - u) * quad[3] + u * quad[2]
     result: Points = (1 - v) * top + v * bottom
     return result
+
+
+def tongue(x: float, y: float, half: float, height: float) -> Points:
+    """Return a tongue of fire standing on (x, y)."""
+    left = arc((x, y), (x - 1.9 * half, y + 0.35 * height), (x + 0.15 * half, y + height))
+    right = arc((x + 0.15 * half, y + height), (x + 1.9 * half, y + 0.3 * height), (x, y))
+    return np.concatenate([left, right[1:-1]])

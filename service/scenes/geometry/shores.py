@@ -1,35 +1,48 @@
-"""Waterside: beach, lake, harbour, bridge.
+"""Quiet water: beach, lake.
 
 In: a sketch with its random generator. Out: the sketch filled with the parts of one composition.
-Each function is one category; water mirrors what stands above its waterline.
+Each `compose_` function is one category; all its variation comes from the sketch's generator.
 """
 
 import numpy as np
 
-from service.scenes.colours import BRIGHTS, GRASSES, GROUNDS, LEAVES, ROCKS, WALLS, WATERS, jittered, mix, pick, scaled
-from service.scenes.geometry.buildings import draw_house, draw_lighthouse, draw_tower
-from service.scenes.geometry.landscapes import add_hills, add_ridge
-from service.scenes.geometry.outlines import arc, blob, ellipse, line, polygon, profile, rectangle, smooth_profile, stroke, under
+from service.scenes.colours import (
+    BRIGHTS,
+    GRASSES,
+    GROUNDS,
+    LEAVES,
+    ROCKS,
+    jittered,
+    pick,
+    scaled,
+)
+from service.scenes.geometry.backdrops import add_hills, add_ridge, add_water
+from service.scenes.geometry.outlines import (
+    arc,
+    line,
+    polygon,
+    profile,
+    rectangle,
+    smooth_profile,
+    stroke,
+    under,
+)
 from service.scenes.geometry.props import (
-    draw_motor_boat,
     draw_parasol,
     draw_person,
     draw_rowing_boat,
     draw_sailing_boat,
-    draw_street_lamp,
     scatter_rocks,
 )
 from service.scenes.geometry.sketch import Sketch
-from service.scenes.geometry.vegetation import NEEDLE_GREEN, draw_conifer, draw_palm, draw_reeds, draw_tree
-from service.scenes.scene import Colour, Material
-
-
-def add_water(sketch: Sketch, top: float, bottom: float = 1.02) -> Colour:
-    """Add open water between two heights, mirroring above the upper one; returns its colour."""
-    water = pick(sketch.rng, WATERS)
-    sketch.waterline = top
-    sketch.add(rectangle(-0.02, top, 1.02, bottom), Material.WATER, mix(water, (0.6, 0.68, 0.72), 0.25), foot=scaled(water, 0.9))
-    return water
+from service.scenes.geometry.vegetation import (
+    NEEDLE_GREEN,
+    draw_conifer,
+    draw_palm,
+    draw_reeds,
+    draw_tree,
+)
+from service.scenes.scene import Material
 
 
 def compose_beach(sketch: Sketch) -> None:
@@ -41,16 +54,20 @@ def compose_beach(sketch: Sketch) -> None:
     add_water(sketch, horizon)
     for _ in range(sketch.count(0, 3)):
         y = sketch.between(horizon + 0.015, horizon + 0.07)
-        draw_sailing_boat(sketch.stamp(sketch.between(0.05, 0.95), y, 0.7 * (y - horizon) + 0.07), pick(sketch.rng, BRIGHTS))
+        draw_sailing_boat(
+            sketch.stamp(sketch.between(0.05, 0.95), y, 0.7 * (y - horizon) + 0.07), pick(sketch.rng, BRIGHTS)
+        )
     sand = pick(sketch.rng, GROUNDS)
     left, right = sketch.between(0.5, 0.85), sketch.between(0.5, 0.85)
     shore = arc((-0.02, left), (sketch.between(0.2, 0.8), sketch.between(0.5, 0.8)), (1.02, right), count=40)
     shore[:, 1] += 0.012 * np.sin(np.linspace(0, sketch.between(12, 24), 40))
     for lift, width in ((-0.075, 0.008), (-0.045, 0.012), (-0.006, 0.03)):
-        sketch.add(stroke(shore + np.float32([0, lift]), (width, 0.7 * width)), Material.PLAIN, (0.9, 0.93, 0.94))
+        sketch.add(
+            stroke(shore + polygon((0.0, lift)), (width, 0.7 * width)), Material.PLAIN, (0.9, 0.93, 0.94)
+        )
     for drop, share in ((0.0, 0.72), (0.03, 1.0)):
-        edge = shore + np.float32([0, drop])
-        beach = np.concatenate([edge, np.float32([[1.02, 1.02], [-0.02, 1.02]])])
+        edge = shore + polygon((0.0, drop))
+        beach = np.concatenate([edge, polygon((1.02, 1.02), (-0.02, 1.02))])
         sketch.add(beach, Material.SAND, scaled(sand, share), foot=scaled(sand, 0.9))
     low = max(left, right) + 0.06
     scatter_rocks(sketch, sketch.count(0, 4), low, 0.98, largest=0.08)
@@ -76,7 +93,13 @@ def _add_headland(sketch: Sketch, horizon: float) -> None:
     curve = profile(sketch.rng, knots=4) * np.linspace(1.0, 0.05, 72)
     x0, x1 = (-0.02, reach) if sketch.chance(0.5) else (1.02, 1.0 - reach)
     rock = pick(sketch.rng, (*ROCKS, *GRASSES))
-    sketch.add(under(curve, crest=horizon - height, height=height, foot=horizon + 0.01, x0=x0, x1=x1), Material.ROCK, rock, foot=scaled(rock, 0.75), distance=0.4)
+    sketch.add(
+        under(curve, crest=horizon - height, height=height, foot=horizon + 0.01, x0=x0, x1=x1),
+        Material.ROCK,
+        rock,
+        foot=scaled(rock, 0.75),
+        distance=0.4,
+    )
 
 
 def compose_lake(sketch: Sketch) -> None:
@@ -85,7 +108,16 @@ def compose_lake(sketch: Sketch) -> None:
     sketch.add_sky(horizon)
     if sketch.chance(0.6):
         rock = pick(sketch.rng, ROCKS)
-        add_ridge(sketch, horizon * sketch.between(0.25, 0.6), 0.3 * horizon, horizon + 0.02, rock, distance=0.6, rugged=True, snow=0.4 if sketch.chance(0.4) else 0.0)
+        add_ridge(
+            sketch,
+            horizon * sketch.between(0.25, 0.6),
+            0.3 * horizon,
+            horizon + 0.02,
+            rock,
+            distance=0.6,
+            rugged=True,
+            snow=0.4 if sketch.chance(0.4) else 0.0,
+        )
     add_hills(sketch, horizon)
     leaf, conifers = pick(sketch.rng, LEAVES), sketch.chance(0.5)
     for x in np.arange(-0.02, 1.03, sketch.between(0.045, 0.09)):
@@ -96,18 +128,33 @@ def compose_lake(sketch: Sketch) -> None:
         elif sketch.chance(0.7):
             draw_tree(stamp, jittered(sketch.rng, leaf, 0.05))
     add_water(sketch, horizon + 0.005)
-    sketch.add(rectangle(-0.02, horizon - 0.004, 1.02, horizon + 0.008), Material.EARTH, (0.42, 0.36, 0.28), distance=0.2)
+    sketch.add(
+        rectangle(-0.02, horizon - 0.004, 1.02, horizon + 0.008),
+        Material.EARTH,
+        (0.42, 0.36, 0.28),
+        distance=0.2,
+    )
     if sketch.chance(0.5):
         _add_jetty(sketch, horizon)
     for _ in range(sketch.count(0, 2)):
         y = sketch.between(horizon + 0.1, 0.85)
-        draw_rowing_boat(sketch.stamp(sketch.between(0.1, 0.9), y, 0.1 * (y - horizon) + 0.012), pick(sketch.rng, BRIGHTS))
+        draw_rowing_boat(
+            sketch.stamp(sketch.between(0.1, 0.9), y, 0.1 * (y - horizon) + 0.012), pick(sketch.rng, BRIGHTS)
+        )
     bank = smooth_profile(sketch.rng)
     grass = pick(sketch.rng, GRASSES)
     if sketch.chance(0.7):
-        sketch.add(under(bank, crest=sketch.between(0.84, 0.92), height=0.1, foot=1.02), Material.GRASS, grass, foot=scaled(grass, 0.7))
+        sketch.add(
+            under(bank, crest=sketch.between(0.84, 0.92), height=0.1, foot=1.02),
+            Material.GRASS,
+            grass,
+            foot=scaled(grass, 0.7),
+        )
     for _ in range(sketch.count(3, 10)):
-        draw_reeds(sketch.stamp(sketch.between(0.0, 1.0), sketch.between(0.93, 1.02), sketch.between(0.1, 0.24)), jittered(sketch.rng, grass, 0.06))
+        draw_reeds(
+            sketch.stamp(sketch.between(0.0, 1.0), sketch.between(0.93, 1.02), sketch.between(0.1, 0.24)),
+            jittered(sketch.rng, grass, 0.06),
+        )
 
 
 def _add_jetty(sketch: Sketch, horizon: float) -> None:
@@ -115,129 +162,15 @@ def _add_jetty(sketch: Sketch, horizon: float) -> None:
     plank = jittered(sketch.rng, (0.52, 0.42, 0.32), 0.06)
     near, far = 0.12, 0.05
     skew = sketch.between(-0.2, 0.2)
-    sketch.add([line(x + skew + dx, stop, x + skew + dx, stop + 0.05, 0.014) for dx in (-far, far)], Material.WOOD, scaled(plank, 0.5))
+    sketch.add(
+        [line(x + skew + dx, stop, x + skew + dx, stop + 0.05, 0.014) for dx in (-far, far)],
+        Material.WOOD,
+        scaled(plank, 0.5),
+    )
     deck = polygon((x + skew - far, stop), (x + skew + far, stop), (x + near, 1.02), (x - near, 1.02))
     sketch.add(deck, Material.WOOD, plank, foot=scaled(plank, 0.85))
     for v in (np.linspace(0.0, 1.0, 14) ** 1.7).tolist():
         y, half, middle = stop + v * (1.02 - stop), far + v * (near - far), x + skew * (1 - v)
-        sketch.add(line(middle - half, y, middle + half, y, 0.003 + 0.005 * v), Material.WOOD, scaled(plank, 0.55))
-
-
-def compose_harbour(sketch: Sketch) -> None:
-    """Compose a basin: warehouses or cranes on the far quay, boats at anchor, the near quay with lamps."""
-    horizon = sketch.between(0.36, 0.52)
-    sketch.add_sky(horizon)
-    add_hills(sketch, horizon)
-    quay = pick(sketch.rng, ROCKS)
-    x = -0.05
-    while x < 1.02:
-        width, height = sketch.between(0.10, 0.2), sketch.between(0.07, 0.15)
-        draw_house(sketch.stamp(x + 0.5 * width, horizon, height, distance=0.15), pick(sketch.rng, WALLS), width=min(1.6, 0.92 * width / height))
-        x += width
-    for _ in range(sketch.count(0, 3)):
-        _add_crane(sketch, sketch.between(0.05, 0.95), horizon, sketch.between(0.22, 0.34))
-    if sketch.chance(0.45):
-        draw_lighthouse(sketch.stamp(sketch.between(0.08, 0.92), horizon + 0.01, sketch.between(0.24, 0.34)), pick(sketch.rng, BRIGHTS))
-    sketch.add(rectangle(-0.02, horizon - 0.012, 1.02, horizon + 0.025), Material.MASONRY, scaled(quay, 0.75))
-    add_water(sketch, horizon + 0.022)
-    for y in np.sort(sketch.rng.uniform(horizon + 0.08, 0.84, sketch.count(3, 7))):
-        size, boat = 0.10 + 0.42 * (float(y) - horizon), sketch.between(0.0, 1.0)
-        stamp = sketch.stamp(sketch.between(0.04, 0.96), float(y), size, flip=sketch.chance(0.5))
-        if boat < 0.6:
-            draw_sailing_boat(stamp, pick(sketch.rng, BRIGHTS))
-        else:
-            draw_motor_boat(sketch.stamp(stamp.x, stamp.y, 0.6 * size, flip=stamp.flip), pick(sketch.rng, BRIGHTS))
-    top = sketch.between(0.86, 0.94)
-    sketch.add(rectangle(-0.02, top, 1.02, 1.02), Material.PAVEMENT, scaled(quay, 1.1), foot=scaled(quay, 0.8))
-    sketch.add(rectangle(-0.02, top, 1.02, top + 0.018), Material.MASONRY, scaled(quay, 1.3))
-    for x in np.arange(sketch.between(0.05, 0.2), 1.0, sketch.between(0.25, 0.5)):
-        stamp = sketch.stamp(float(x), top + 0.02, 0.07)
-        stamp.add(polygon((-0.25, 0), (0.25, 0), (0.2, 0.7), (0.4, 1.0), (-0.4, 1.0), (-0.2, 0.7)), Material.METAL, (0.2, 0.2, 0.22), roundness=0.4)
-    if sketch.chance(0.6):
-        draw_street_lamp(sketch.stamp(sketch.between(0.05, 0.95), top + 0.03, 0.45, flip=sketch.chance(0.5)))
-
-
-def _add_crane(sketch: Sketch, x: float, foot: float, size: float) -> None:
-    stamp = sketch.stamp(x, foot, size, distance=0.15, flip=sketch.chance(0.5))
-    paint = pick(sketch.rng, BRIGHTS)
-    legs = [line(-0.2, 0, -0.08, 0.55, 0.045), line(0.2, 0, 0.08, 0.55, 0.045), line(-0.15, 0.25, 0.15, 0.25, 0.03)]
-    stamp.add(legs, Material.METAL, scaled(paint, 0.8))
-    stamp.add(rectangle(-0.16, 0.5, 0.16, 0.66), Material.METAL, paint)
-    stamp.add([line(0.0, 0.62, 0.85, 0.98, 0.05), line(0.0, 0.66, -0.1, 0.95, 0.04), line(-0.1, 0.94, 0.85, 0.98, 0.012), line(0.8, 0.96, 0.8, 0.45, 0.012)], Material.METAL, paint)
-
-
-def compose_bridge(sketch: Sketch) -> None:
-    """Compose a river under a bridge: stone arches, a steel arch or hanging cables; town or trees on the far bank."""
-    horizon = sketch.between(0.42, 0.60)
-    sketch.add_sky(horizon)
-    add_hills(sketch, horizon)
-    town = sketch.chance(0.5)
-    for x in np.arange(0.0, 1.05, 0.085):
-        if town:
-            draw_tower(sketch.stamp(float(x), horizon, sketch.between(0.07, 0.2), distance=0.35), pick(sketch.rng, WALLS), width=0.5, columns=3, rows=5)
-        else:
-            draw_tree(sketch.stamp(float(x), horizon + 0.01, sketch.between(0.08, 0.15), distance=0.3), pick(sketch.rng, LEAVES))
-    add_water(sketch, horizon)
-    deck, piers = horizon - sketch.between(0.04, 0.12), horizon + sketch.between(0.05, 0.14)
-    (_add_stone_bridge, _add_steel_bridge, _add_hanging_bridge)[sketch.count(0, 2)](sketch, deck, piers)
-    if sketch.chance(0.5):
-        draw_motor_boat(sketch.stamp(sketch.between(0.15, 0.85), sketch.between(piers + 0.1, 0.85), 0.1, flip=sketch.chance(0.5)), pick(sketch.rng, BRIGHTS))
-    grass = pick(sketch.rng, (*GRASSES, *GROUNDS))
-    corner, left = sketch.between(0.72, 0.9), sketch.chance(0.5)
-    bank = under(smooth_profile(sketch.rng) * np.linspace(1, 0, 72), crest=corner, height=1.0 - corner, foot=1.02, x0=-0.02 if left else 1.02, x1=1.02 if left else -0.02)
-    sketch.add(bank, Material.GRASS, grass, foot=scaled(grass, 0.7))
-    for _ in range(sketch.count(1, 4)):
-        x = sketch.between(0.0, 0.3)
-        sketch.add(blob(sketch.rng, x if left else 1 - x, 1.0, 0.09, 0.07), Material.LEAVES, pick(sketch.rng, LEAVES), roundness=0.3)
-
-
-def _add_stone_bridge(sketch: Sketch, deck: float, foot: float) -> None:
-    stone, spans = pick(sketch.rng, (*ROCKS, *WALLS)), sketch.count(2, 5)
-    hump = sketch.between(0.0, 0.07)
-    wall = np.concatenate([arc((-0.02, deck), (0.5, deck - 2 * hump), (1.02, deck), count=24), np.float32([[1.02, foot], [-0.02, foot]])])
-    width = 1.06 / spans
-    rise = min(0.42 * width, 0.8 * (foot - deck))
-    openings = [ellipse(-0.03 + width * (i + 0.5), foot, 0.41 * width, rise + hump, start=np.pi, stop=2 * np.pi) for i in range(spans)]
-    rims = [ellipse(-0.03 + width * (i + 0.5), foot, 0.45 * width, rise + hump + 0.02, start=np.pi, stop=2 * np.pi) for i in range(spans)]
-    sketch.add([wall, *openings], Material.MASONRY, stone, foot=scaled(stone, 0.75))
-    for rim, opening in zip(rims, openings, strict=True):
-        sketch.add([rim, opening], Material.MASONRY, scaled(stone, 0.72))
-    parapet = arc((-0.02, deck), (0.5, deck - 2 * hump), (1.02, deck), count=24)
-    sketch.add(stroke(parapet, (0.018, 0.018)), Material.MASONRY, scaled(stone, 1.2))
-
-
-def _add_steel_bridge(sketch: Sketch, deck: float, foot: float) -> None:
-    paint, rise = pick(sketch.rng, BRIGHTS), sketch.between(0.15, 0.28)
-    x = np.linspace(0.06, 0.94, 15)
-    crown = deck + 0.04 - rise * (1 - ((x - 0.5) / 0.44) ** 2)
-    sketch.add([rectangle(at - 0.035, deck, at + 0.035, foot + 0.02) for at in (0.06, 0.94)], Material.MASONRY, pick(sketch.rng, ROCKS))
-    hangers = [line(float(at), float(top), float(at), deck, 0.007) for at, top in zip(x[1:-1], crown[1:-1], strict=True)]
-    sketch.add(hangers, Material.METAL, scaled(paint, 0.8))
-    spine = np.stack([x, crown], axis=1).astype(np.float32)
-    sketch.add(stroke(spine, (0.026, 0.026)), Material.METAL, paint)
-    _add_deck(sketch, deck, scaled(paint, 0.7))
-
-
-def _add_hanging_bridge(sketch: Sketch, deck: float, foot: float) -> None:
-    paint, rise = pick(sketch.rng, (*BRIGHTS, *ROCKS)), sketch.between(0.2, 0.3)
-    left, right = sketch.between(0.14, 0.26), sketch.between(0.74, 0.86)
-    top = max(0.05, deck - rise)
-    spans = [((-0.1, deck), (left - 0.1, deck - 0.02), (left, top)), ((left, top), (0.5 * (left + right), 2 * deck - top - 0.05), (right, top)), ((right, top), (right + 0.1, deck - 0.02), (1.1, deck))]
-    for start, bend, stop in spans:
-        cable = arc(start, bend, stop, count=16)
-        sketch.add([line(float(x), float(y), float(x), deck, 0.004) for x, y in cable[1:-1]], Material.METAL, scaled(paint, 0.75))
-        sketch.add(stroke(cable, (0.009, 0.009)), Material.METAL, paint)
-    for x in (left, right):
-        sketch.add([rectangle(x - 0.028, top - 0.02, x - 0.01, foot), rectangle(x + 0.01, top - 0.02, x + 0.028, foot)], Material.METAL, paint, roundness=0.2)
-        bars = np.linspace(top, deck, 4)[:-1]
-        sketch.add([rectangle(x - 0.028, float(y), x + 0.028, float(y) + 0.014) for y in bars], Material.METAL, scaled(paint, 0.9))
-    _add_deck(sketch, deck, scaled(paint, 0.8))
-
-
-def _add_deck(sketch: Sketch, deck: float, colour: Colour) -> None:
-    sketch.add(rectangle(-0.02, deck, 1.02, deck + 0.03), Material.METAL, colour, foot=scaled(colour, 0.6))
-    sketch.add(rectangle(-0.02, deck - 0.012, 1.02, deck - 0.008), Material.METAL, colour)
-    lamps = np.arange(0.06, 1.0, 0.11)
-    sketch.add([line(float(x), deck, float(x), deck - 0.035, 0.006) for x in lamps], Material.METAL, colour)
-    globes = [ellipse(float(x), deck - 0.038, 0.008, 0.008, count=10) for x in lamps]
-    sketch.add(globes, Material.GLASS, (0.9, 0.88, 0.8), glow=(1.2, 0.95, 0.55))
+        sketch.add(
+            line(middle - half, y, middle + half, y, 0.003 + 0.005 * v), Material.WOOD, scaled(plank, 0.55)
+        )

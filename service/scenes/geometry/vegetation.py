@@ -19,7 +19,9 @@ def draw_tree(stamp: Stamp, leaf: Colour) -> None:
     """Draw a broad-leaved tree: a trunk and a crown of overlapping tufts."""
     rng = stamp.sketch.rng
     bark = jittered(rng, BARK, 0.04)
-    stamp.add(stroke(polygon((0, -0.02), (0.01, 0.3), (0.0, 0.6)), (0.10, 0.05)), Material.WOOD, bark, roundness=0.4)
+    stamp.add(
+        stroke(polygon((0, -0.02), (0.01, 0.3), (0.0, 0.6)), (0.10, 0.05)), Material.WOOD, bark, roundness=0.4
+    )
     for x, y, radius, brightness in (
         (-0.17, 0.52, 0.20, 0.74),
         (0.18, 0.54, 0.19, 0.80),
@@ -55,7 +57,9 @@ def draw_palm(stamp: Stamp, leaf: Colour) -> None:
     rng = stamp.sketch.rng
     lean = float(rng.uniform(0.08, 0.3))
     trunk = arc((0, -0.02), (0.02, 0.5), (lean, 0.82))
-    stamp.add(stroke(trunk, (0.065, 0.035)), Material.WOOD, jittered(rng, (0.5, 0.4, 0.3), 0.04), roundness=0.4)
+    stamp.add(
+        stroke(trunk, (0.065, 0.035)), Material.WOOD, jittered(rng, (0.5, 0.4, 0.3), 0.04), roundness=0.4
+    )
     for angle in np.linspace(-0.5, np.pi + 0.5, 9) + rng.normal(0.0, 0.1, 9):
         reach = float(rng.uniform(0.26, 0.34))
         x, y = lean + reach * float(np.cos(angle)), 0.82 + 0.62 * reach * float(np.sin(angle)) - 0.08
@@ -79,11 +83,22 @@ def draw_topiary(stamp: Stamp, leaf: Colour) -> None:
     dark = scaled(leaf, 0.65)
     if stamp.sketch.chance(0.5):
         stamp.add(line(0, 0, 0, 0.8, 0.05), Material.WOOD, BARK)
-        stamp.add(blob(rng, 0, 0.36, 0.25, 0.24, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5)
-        stamp.add(blob(rng, 0, 0.78, 0.18, 0.18, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5)
+        stamp.add(
+            blob(rng, 0, 0.36, 0.25, 0.24, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
+        )
+        stamp.add(
+            blob(rng, 0, 0.78, 0.18, 0.18, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
+        )
     else:
-        stamp.add(polygon((-0.24, 0.14), (0.24, 0.14), (0, 1.0)), Material.LEAVES, leaf, foot=dark, roundness=0.5)
-        stamp.add(polygon((-0.14, 0), (0.14, 0), (0.18, 0.16), (-0.18, 0.16)), Material.MASONRY, (0.62, 0.36, 0.26), roundness=0.4)
+        stamp.add(
+            polygon((-0.24, 0.14), (0.24, 0.14), (0, 1.0)), Material.LEAVES, leaf, foot=dark, roundness=0.5
+        )
+        stamp.add(
+            polygon((-0.14, 0), (0.14, 0), (0.18, 0.16), (-0.18, 0.16)),
+            Material.MASONRY,
+            (0.62, 0.36, 0.26),
+            roundness=0.4,
+        )
 
 
 def draw_flowers(stamp: Stamp, bloom: Colour, *, count: int) -> None:
@@ -119,8 +134,12 @@ def draw_cactus(stamp: Stamp) -> None:
     sides = (-1.0, 1.0) if stamp.sketch.chance(0.7) else (1.0,)
     for side in sides:
         low, high = float(rng.uniform(0.28, 0.5)), float(rng.uniform(0.62, 0.85))
-        bow = np.concatenate([arc((0, low), (0.24 * side, low - 0.02), (0.24 * side, low + 0.18)), [[0.24 * side, high]]])
-        stamp.add(stroke(bow.astype(np.float32), (0.11, 0.10)), Material.NEEDLES, green, foot=dark, roundness=0.4)
+        bow = np.concatenate(
+            [arc((0, low), (0.24 * side, low - 0.02), (0.24 * side, low + 0.18)), [[0.24 * side, high]]]
+        )
+        stamp.add(
+            stroke(bow.astype(np.float32), (0.11, 0.10)), Material.NEEDLES, green, foot=dark, roundness=0.4
+        )
         stamp.add(ellipse(0.24 * side, high, 0.05, 0.05), Material.NEEDLES, green)
     stamp.add(line(0, -0.02, 0, 0.93, 0.17), Material.NEEDLES, green, foot=dark, roundness=0.5)
     stamp.add(ellipse(0, 0.93, 0.085, 0.085), Material.NEEDLES, green, roundness=0.3)

@@ -1,0 +1,178 @@
+"""A store: the folder that holds everything about one gallery, and who may write to it.
+
+    STORE/polyhash.json     what it is: format version, catalog URL
+    STORE/catalog.sqlite    the catalog (unless the URL names another database)
+    STORE/models/           model files
+    STORE/originals/        copies of originals
+    STORE/lock              held by the one process that writes
+
+In: a folder. Out: its catalog, originals and models folder. Reading needs no lock.
+"""
+
+import datetime as dt
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any, Self
+
+from service.errors import InvalidArgumentError, NotFoundError, StoreFormatError, StoreHeldError
+from service.storage import migrations
+from service.storage.catalog import SqlCatalog
+from service.storage.database import Durability, open_database
+from service.storage.originals import FolderOriginals, sync_folder
+
+FORMAT_VERSION = 1
+CARD = "polyhash.json"
+DEFAULT_URL = "sqlite:///catalog.sqlite"
+
+
+class Store:
+    """One open store; close it, or use it as a context.
+
+    Attributes:
+        folder: Where it lies.
+        catalog: Its catalog.
+        originals: Its copies of originals.
+    """
+
+    def __init__(
+        self, folder: Path, card: dict[str, Any], lock: IO[str] | None, durability: Durability
+    ) -> None:
+        """Use `Store.open` and `Store.create_or_open`."""
+        self.folder = folder
+        self._lock = lock
+        engine = open_database(_absolute(card["catalog"], folder), durability=durability)
+        try:
+            migrations.upgrade(engine) if lock else migrations.check_newest(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        self.catalog = SqlCatalog(engine)
+        self.originals = FolderOriginals(folder / "originals")
+
+    @classmethod
+    def create_or_open(cls, folder: Path, *, purpose: str, durability: Durability = Durability.FULL) -> Self:
+        """Return a writable store, made if the folder is missing or empty.
+
+        Args:
+            folder: Where the store is or shall be.
+            purpose: What others who want to write are told, for example "polyhash index photos".
+            durability: What a commit survives.
+
+        Raises:
+            InvalidArgumentError: The path is a file, or a folder with other things in it.
+            StoreFormatError: It is a store of another format version.
+            StoreHeldError: Another process is writing to it.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise InvalidArgumentError(f"{folder} is a file; a store is a folder. Give another --store.")
+        if folder.is_dir() and not (folder / CARD).exists():
+            foreign = sorted(
+                entry.name for entry in folder.iterdir() if entry.name not in {"lock", f"{CARD}.partial"}
+            )
+            if foreign:
+                raise InvalidArgumentError(
+                    f"{folder} is no store and not empty (it holds {foreign[0]}). Give a new or empty folder."
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder, purpose)
+        try:
+            if not (folder / CARD).exists():
+                _write_card(folder)
+            return cls(folder, _read_card(folder), lock, durability)
+        except BaseException:
+            lock.close()
+            raise
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, purpose: str, writable: bool, durability: Durability = Durability.FULL
+    ) -> Self:
+        """Return a store that exists; see `create_or_open`. Without `writable` no lock is needed.
+
+        Raises:
+            NotFoundError: There is no store in this folder.
+        """
+        if not (folder / CARD).is_file():
+            raise NotFoundError(
+                f"{folder} is no polyhash store (it has no {CARD}). Make one with `polyhash index SET --store {folder}`.",
+                reason="STORE_NOT_FOUND",
+            )
+        if writable:
+            return cls.create_or_open(folder, purpose=purpose, durability=durability)
+        return cls(folder, _read_card(folder), None, durability)
+
+    @property
+    def models(self) -> Path:
+        """Folder of model files; exists."""
+        folder = self.folder / "models"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        """Close the catalog and let others write."""
+        self.catalog.close()
+        if self._lock:
+            self._lock.close()  # which also unlocks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _lock(folder: Path, purpose: str) -> IO[str]:
+    file = (folder / "lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "a process that did not say more"
+        file.close()
+        raise StoreHeldError(
+            f"{folder} is being written by {holder}. Wait until it is done or stop it; if it serves the store, send "
+            "images to it with IngestImages.",
+            holder=holder,
+        ) from error
+    file.truncate(0)
+    since = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    file.write(f"process {os.getpid()} ({purpose}, since {since})\n")
+    file.flush()
+    return file
+
+
+def _write_card(folder: Path) -> None:
+    partial = folder / f"{CARD}.partial"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump({"format_version": FORMAT_VERSION, "catalog": DEFAULT_URL}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(folder / CARD)
+    sync_folder(folder)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        version, _ = card["format_version"], card["catalog"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreFormatError(
+            f"{path} is no description of a store ({error!r}). Restore it from a backup."
+        ) from error
+    if version != FORMAT_VERSION:
+        raise StoreFormatError(
+            f"{folder} is a store of format version {version}, this polyhash reads version {FORMAT_VERSION}. Use the "
+            "polyhash that wrote it, or index the images into a new store.",
+            found=version,
+            expected=FORMAT_VERSION,
+        )
+    return card  # type: ignore[no-any-return]  # JSON
+
+
+def _absolute(url: str, folder: Path) -> str:
+    """Return the URL with SQLite's file taken relative to the store, so that a store can be moved."""
+    name = url.removeprefix("sqlite:///")
+    return url if name == url else f"sqlite:///{(folder / name).absolute()}"

@@ -1,0 +1,302 @@
+"""What any `CodeIndex` must do, compared by value with a plain sort of everything it holds.
+
+In: `make_index(bits)` and the lengths, given by a subclass of `CodeIndexContract` in a test module. Out: tests.
+Leaves to the test modules what only one kind of index can do or refuse.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hashing.errors import CodeShapeError, HashingError
+from hashing.index import CodeIndex, Neighbours
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(0, 30), st.integers(1, 5)),
+        st.tuples(st.just("remove"), st.lists(st.integers(0, 120), max_size=20), st.none()),
+        st.tuples(st.just("search"), st.integers(1, 60), st.one_of(st.none(), st.integers(0, 20))),
+    ),
+    max_size=25,
+)
+
+
+def nearest(
+    held: dict[int, bytes], query: bytes, *, k: int, max_distance: int | None = None
+) -> list[tuple[int, int]]:
+    """Return the k first (distance, image_id) by sorting all of them."""
+    ranked = sorted(
+        ((int.from_bytes(query) ^ int.from_bytes(code)).bit_count(), image_id)
+        for image_id, code in held.items()
+    )
+    return [hit for hit in ranked if max_distance is None or hit[0] <= max_distance][:k]
+
+
+def pairs(hits: Neighbours) -> list[tuple[int, int]]:
+    assert hits.distances.dtype == np.int32
+    assert hits.image_ids.dtype == np.int64
+    return list(zip(hits.distances.tolist(), hits.image_ids.tolist(), strict=True))
+
+
+def few_codes(rng: np.random.Generator, n: int, bits: int, *, distinct: int = 5) -> np.ndarray:
+    """Return n codes of which only some differ, so that most distances are ties."""
+    pool = rng.integers(0, 256, (distinct, bits // 8), dtype=np.uint8)
+    return pool[rng.integers(0, distinct, n)]
+
+
+def scattered_codes(rng: np.random.Generator, n: int, bits: int) -> np.ndarray:
+    return rng.integers(0, 256, (n, bits // 8), dtype=np.uint8)
+
+
+class CodeIndexContract:
+    """Subclasses give `make_index` and a fixture `bits` over the lengths they take."""
+
+    make_index: Callable[[int], CodeIndex]
+
+    @pytest.fixture
+    def rng(self, bits) -> np.random.Generator:
+        return np.random.default_rng(bits)
+
+    def filled(self, bits: int, codes: np.ndarray) -> tuple[CodeIndex, dict[int, bytes]]:
+        """Return an index of these codes, and what it holds, under ids 3, 5, 7, ..."""
+        index = self.make_index(bits)
+        image_ids = 3 + 2 * np.arange(len(codes))
+        index.add(image_ids, codes)
+        return index, dict(zip(image_ids.tolist(), map(bytes, codes), strict=True))
+
+    def test_an_index_tells_its_length_and_size(self, bits, rng):
+        index, _ = self.filled(bits, scattered_codes(rng, 7, bits))
+        assert (index.bits, len(index)) == (bits, 7)
+
+    def test_an_empty_index_finds_nothing(self, bits, rng):
+        index = self.make_index(bits)
+        assert len(index) == 0
+        assert [pairs(hits) for hits in index.search(scattered_codes(rng, 2, bits), k=3)] == [[], []]
+
+    @pytest.mark.parametrize("codes", [few_codes, scattered_codes])
+    @pytest.mark.parametrize("k", [1, 10, 99, 100, 101, 1000])
+    def test_search_returns_the_nearest_in_total_order(self, bits, rng, codes, k):
+        xb, xq = codes(rng, 100, bits), codes(rng, 3, bits)
+        index, held = self.filled(bits, xb)
+        expected = [nearest(held, bytes(query), k=k) for query in xq]
+        assert [pairs(hits) for hits in index.search(xq, k=k)] == expected
+
+    def test_equal_codes_come_in_the_order_of_their_ids(self, bits):
+        index, _ = self.filled(bits, np.full((50, bits // 8), 0b1010, dtype=np.uint8))
+        (hits,) = index.search(np.zeros((1, bits // 8), dtype=np.uint8), k=4)
+        assert pairs(hits) == [(2 * bits // 8, image_id) for image_id in (3, 5, 7, 9)]
+
+    @pytest.mark.parametrize("codes", [few_codes, scattered_codes])
+    def test_max_distance_is_inclusive(self, bits, rng, codes):
+        xb, xq = codes(rng, 60, bits), codes(rng, 1, bits)
+        index, held = self.filled(bits, xb)
+        for limit in range(0, bits + 2, max(1, bits // 16)):
+            for k in (1, 5, 60, 70):
+                (hits,) = index.search(xq, k=k, max_distance=limit)
+                assert pairs(hits) == nearest(held, bytes(xq[0]), k=k, max_distance=limit)
+
+    def test_a_code_finds_itself_at_distance_zero(self, bits, rng):
+        xb = np.unique(scattered_codes(rng, 40, bits), axis=0)
+        index, _ = self.filled(bits, xb)
+        found = [pairs(hits) for hits in index.search(xb, k=5, max_distance=0)]
+        assert found == [[(0, 3 + 2 * row)] for row in range(len(xb))]
+
+    def test_a_batch_answers_like_one_by_one(self, bits, rng):
+        index, _ = self.filled(bits, few_codes(rng, 200, bits))
+        index.remove(np.arange(3, 100, 4))
+        xq = scattered_codes(rng, 70, bits)
+        one_by_one = [pairs(index.search(xq[row : row + 1], k=9)[0]) for row in range(len(xq))]
+        assert [pairs(hits) for hits in index.search(xq, k=9)] == one_by_one
+        assert index.search(xq[:0], k=9) == []
+
+    def test_removed_ids_are_never_found_again(self, bits, rng):
+        index, held = self.filled(bits, few_codes(rng, 80, bits))
+        gone = list(held)[::3]
+        assert index.remove(np.array(gone)) == len(gone)
+        for image_id in gone:
+            del held[image_id]
+        query = scattered_codes(rng, 1, bits)
+        assert len(index) == len(held)
+        assert pairs(index.search(query, k=200)[0]) == nearest(held, bytes(query[0]), k=200)
+
+    def test_remove_counts_only_what_was_live(self, bits, rng):
+        index, _ = self.filled(bits, few_codes(rng, 10, bits))
+        assert index.remove(np.array([5, 5, 4, 999, -1])) == 1
+        assert index.remove(np.array([5, 3])) == 1
+        assert index.remove(np.empty(0, dtype=np.int64)) == 0
+        assert len(index) == 8
+
+    def test_an_emptied_index_finds_nothing_and_fills_again(self, bits, rng):
+        codes = few_codes(rng, 10, bits)
+        index, held = self.filled(bits, codes)
+        assert index.remove(np.array(list(held))) == 10
+        assert (len(index), pairs(index.search(codes[:1], k=3)[0])) == (0, [])
+        index.add(np.array([100]), codes[:1])
+        assert pairs(index.search(codes[:1], k=3)[0]) == [(0, 100)]
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        # `bits` is a plain number and every example builds its own index, so sharing the fixture is harmless.
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(operations=OPERATIONS, seed=st.integers(0, 2**32 - 1))
+    def test_any_order_of_operations_answers_like_a_plain_sort(self, bits, operations, seed):
+        rng = np.random.default_rng(seed)
+        pool = scattered_codes(rng, 4, bits)
+        index, held, next_id = self.make_index(bits), {}, 0
+        for name, amount, extra in operations:
+            if name == "add":
+                image_ids = next_id + extra * np.arange(amount)
+                codes = pool[rng.integers(0, 4, amount)]
+                index.add(image_ids, codes)
+                held |= dict(zip(image_ids.tolist(), map(bytes, codes), strict=True))
+                next_id += extra * amount
+            elif name == "remove":
+                assert index.remove(np.array(amount, dtype=np.int64)) == len(held.keys() & set(amount))
+                held = {image_id: code for image_id, code in held.items() if image_id not in amount}
+            else:
+                query = pool[:1] ^ rng.integers(0, 2, (1, bits // 8), dtype=np.uint8)
+                (hits,) = index.search(query, k=amount, max_distance=extra)
+                assert pairs(hits) == nearest(held, bytes(query[0]), k=amount, max_distance=extra)
+            assert len(index) == len(held)
+
+    @pytest.mark.parametrize("batch", [300, 5000])
+    @pytest.mark.parametrize("codes", [few_codes, scattered_codes])
+    def test_a_large_index_stays_exact_while_it_grows_and_shrinks(self, bits, rng, codes, batch):
+        xb, xq = codes(rng, 15_000, bits), codes(rng, 2, bits)
+        distances = np.bitwise_count(xq[:, None] ^ xb[None]).sum(axis=2, dtype=np.int64)
+        live = np.zeros(len(xb), dtype=bool)
+        index = self.make_index(bits)
+        for start in range(0, len(xb), batch):
+            new = np.arange(start, min(start + batch, len(xb)))
+            gone = rng.integers(0, len(xb) if start == 5000 else start + 1, batch // 4)
+            index.add(new, xb[new])
+            live[new] = True
+            assert index.remove(gone) == np.count_nonzero(live[np.unique(gone)])
+            live[gone] = False
+        for shrunk_to in (15_000, 14_000, 5_000, 100):
+            index.remove(np.arange(shrunk_to, 15_000))
+            live[shrunk_to:] = False
+            assert len(index) == np.count_nonzero(live)
+            for k in (1, 10, 3000):
+                for hits, row in zip(index.search(xq, k=k), distances, strict=True):
+                    order = np.flatnonzero(live)
+                    order = order[np.lexsort((order, row[order]))][:k]
+                    np.testing.assert_array_equal(hits.image_ids, order)
+                    np.testing.assert_array_equal(hits.distances, row[order])
+
+    @pytest.mark.usefixtures("hasty_threads")
+    def test_searches_beside_an_add_see_whole_batches(self, bits, rng):
+        n_batches, batch, k = 60, 150, 20
+        xb, query = few_codes(rng, n_batches * batch, bits, distinct=40), scattered_codes(rng, 1, bits)
+        distances = np.bitwise_count(query ^ xb).sum(axis=1, dtype=np.int64)
+        answers = []
+        for stop in range(0, len(xb) + 1, batch):
+            order = np.lexsort((np.arange(stop), distances[:stop]))[:k]
+            answers.append(list(zip(distances[order].tolist(), order.tolist(), strict=True)))
+        index, added = self.make_index(bits), 0
+
+        def look() -> bool:
+            before = added
+            hits = pairs(index.search(query, k=k)[0])
+            return hits in answers[before : added + 2]
+
+        def write() -> None:
+            nonlocal added
+            for start in range(0, len(xb), batch):
+                index.add(np.arange(start, start + batch), xb[start : start + batch])
+                added += 1
+
+        assert all(self.looks_beside(write, look))
+        assert pairs(index.search(query, k=k)[0]) == answers[-1]
+
+    @pytest.mark.usefixtures("hasty_threads")
+    def test_searches_beside_a_remove_miss_nothing_that_stays(self, bits, rng):
+        xb, query, k = few_codes(rng, 6000, bits, distinct=40), scattered_codes(rng, 1, bits), 30
+        distances = np.bitwise_count(query ^ xb).sum(axis=1, dtype=np.int64)
+        order = np.lexsort((np.arange(len(xb)), distances)).tolist()
+        leaving = order[0:1400:2]  # every other one of the nearest, nearest first
+        staying = [row for row in order if row not in set(leaving)]
+        index, removed = self.make_index(bits), 0
+        index.add(np.arange(len(xb)), xb)
+
+        def look() -> bool:
+            before = removed
+            hits = [image_id for _, image_id in pairs(index.search(query, k=k)[0])]
+            stayed = [image_id for image_id in hits if image_id not in set(leaving)]
+            return (
+                len(hits) == k and not set(hits) & set(leaving[:before]) and stayed == staying[: len(stayed)]
+            )
+
+        def write() -> None:
+            nonlocal removed
+            for image_id in leaving:
+                index.remove(np.array([image_id]))
+                removed += 1
+
+        assert all(self.looks_beside(write, look))
+        assert [row for _, row in pairs(index.search(query, k=k)[0])] == staying[:k]
+
+    def looks_beside(self, write: Callable[[], None], look: Callable[[], bool]) -> list[bool]:
+        """Return what two threads saw again and again while a third wrote, and once after."""
+        seen: list[bool] = []
+        writer = threading.Thread(target=write)
+
+        def watch() -> None:
+            while writer.is_alive():
+                seen.append(look())
+            seen.append(look())
+
+        watchers = [threading.Thread(target=watch) for _ in range(2)]
+        for thread in (writer, *watchers):
+            thread.start()
+        for thread in (writer, *watchers):
+            thread.join()
+        return seen
+
+    @pytest.fixture
+    def hasty_threads(self):
+        """Let threads alternate a hundred times more often than usual."""
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(usual / 100)
+        yield
+        sys.setswitchinterval(usual)
+
+    def test_codes_of_another_length_are_refused(self, bits):
+        index = self.make_index(bits)
+        codes = np.zeros((1, bits // 8 + 1), dtype=np.uint8)
+        message = f"Index holds {bits}-bit codes, got {bits + 8}-bit. Take the {bits}-bit part"
+        with pytest.raises(CodeShapeError, match=message):
+            index.add(np.array([1]), codes)
+        with pytest.raises(CodeShapeError, match=message):
+            index.search(codes, k=1)
+
+    def test_a_k_below_one_is_refused(self, bits):
+        with pytest.raises(HashingError, match="k must be at least 1, got 0"):
+            self.make_index(bits).search(np.zeros((1, bits // 8), dtype=np.uint8), k=0)
+
+    def test_a_negative_max_distance_is_refused(self, bits):
+        with pytest.raises(HashingError, match="max_distance must be at least 0 bits, got -1"):
+            self.make_index(bits).search(np.zeros((1, bits // 8), dtype=np.uint8), k=1, max_distance=-1)
+
+    def test_ids_that_do_not_ascend_are_refused_and_nothing_is_added(self, bits):
+        index = self.make_index(bits)
+        codes = np.zeros((3, bits // 8), dtype=np.uint8)
+        with pytest.raises(HashingError, match="id 4 at position 2 follows id 4"):
+            index.add(np.array([1, 4, 4]), codes)
+        assert len(index) == 0
+
+    def test_ids_are_never_used_again(self, bits):
+        index = self.make_index(bits)
+        codes = np.zeros((2, bits // 8), dtype=np.uint8)
+        index.add(np.array([1, 2]), codes)
+        index.remove(np.array([1, 2]))
+        with pytest.raises(HashingError, match="id 2 at position 0 follows id 2"):
+            index.add(np.array([2, 3]), codes)

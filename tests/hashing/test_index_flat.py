@@ -1,0 +1,55 @@
+"""The flat index: the contract at every length, and that it scans in one thread."""
+
+import faiss
+import numpy as np
+import pytest
+
+from hashing.index_flat import FlatIndex
+from tests.contracts.code_index import CodeIndexContract
+
+
+class TestFlatIndex(CodeIndexContract):
+    make_index = FlatIndex
+
+    @pytest.fixture(params=[8, 16, 24, 32, 64, 128, 256, 1024])
+    def bits(self, request):
+        return request.param
+
+
+def test_a_search_leaves_the_number_of_openmp_threads_as_it_was():
+    index = FlatIndex(64)
+    index.add(np.arange(3), np.zeros((3, 8), dtype=np.uint8))
+    before = faiss.omp_get_max_threads()
+    try:
+        faiss.omp_set_num_threads(3)
+        index.search(np.zeros((2, 8), dtype=np.uint8), k=1)
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+class _RemovingScan:
+    """A FAISS index behind whose first scan an id is removed."""
+
+    def __init__(self, index: FlatIndex, image_id: int) -> None:
+        (segment,) = index._segments
+        self.scan = segment._index
+        self.remove_id = lambda: index.remove(np.array([image_id]))
+        self.n_scans = 0
+        segment._index = self
+
+    def search(self, *args, **kwargs):
+        found = self.scan.search(*args, **kwargs)
+        self.n_scans += 1
+        if self.n_scans == 1:
+            self.remove_id()
+        return found
+
+
+def test_a_hit_removed_during_the_scan_is_made_up_for():
+    index = FlatIndex(8)
+    index.add(np.arange(5), np.zeros((5, 1), dtype=np.uint8))
+    index.remove(np.array([0]))
+    scan = _RemovingScan(index, image_id=1)
+    (hits,) = index.search(np.zeros((1, 1), dtype=np.uint8), k=2)
+    assert (hits.image_ids.tolist(), scan.n_scans) == ([2, 3], 2)

@@ -1,0 +1,276 @@
+"""Comparing methods: values against plain loops, references, seeds, samples, summaries and the JSON form."""
+
+import json
+import math
+from itertools import count, permutations
+
+import numpy as np
+import pytest
+
+from hashing.codes import pack_codes
+from service.errors import InvalidArgumentError
+from service.usecases.evaluate import (
+    EvalRow,
+    LabelledEmbeddings,
+    evaluate_hashing,
+    evaluation_document,
+    sample_per_label,
+    summarise,
+)
+
+DIM = 6
+LENGTHS = (8, 16)
+
+
+class Signs:
+    """A method of one seeded projection per length; remembers what it learned from."""
+
+    def __init__(self, lengths, seed) -> None:
+        rng = np.random.default_rng(seed)
+        self.maps = [rng.normal(size=(DIM, bits)).astype(np.float32) for bits in lengths]
+        self.seed = seed
+        self.trained_on = None
+
+    def fit(self, X, y):
+        self.trained_on = (X, list(y))
+        return self
+
+    def transform(self, X):
+        return np.hstack([pack_codes(X @ projection) for projection in self.maps])
+
+
+class Recorder:
+    """A factory that keeps the methods it made."""
+
+    def __init__(self) -> None:
+        self.made = []
+
+    def __call__(self, lengths, seed) -> Signs:
+        self.made.append(Signs(lengths, seed))
+        return self.made[-1]
+
+
+def labelled(n, *, seed, classes=3):
+    rng = np.random.default_rng(seed)
+    labels = [(f"class {rng.integers(classes)}",) for _ in range(n)]
+    return LabelledEmbeddings(embeddings=rng.normal(size=(n, DIM)).astype(np.float32), labels=labels)
+
+
+TRAIN, DATABASE, QUERY = (labelled(n, seed=seed) for n, seed in [(30, 1), (25, 2), (7, 3)])
+
+
+def evaluate(**changes):
+    options = {
+        "train": TRAIN,
+        "database": DATABASE,
+        "query": QUERY,
+        "methods": {"signs": Signs},
+        "lengths": LENGTHS,
+        "seeds": [0],
+    }
+    return evaluate_hashing(**(options | changes))
+
+
+def row_of(rows, method, bits=0, seed=0):
+    (row,) = [row for row in rows if (row.method, row.bits, row.seed) == (method, bits, seed)]
+    return row
+
+
+def average_precision(distances, relevant):
+    """Return the expected AP over random order inside equal distances, group by group as 01-hashing 1.9 puts it."""
+    total, before, relevant_before = 0.0, 0, 0
+    for distance in sorted(set(distances)):
+        group = [hit for d, hit in zip(distances, relevant, strict=True) if d == distance]
+        n, r = len(group), sum(group)
+        for j in range(1, n + 1):
+            others = (j - 1) * (r - 1) / (n - 1) if n > 1 else 0.0
+            total += r / n * (relevant_before + 1 + others) / (before + j)
+        before, relevant_before = before + n, relevant_before + r
+    return total / sum(relevant)
+
+
+def precision_at(distances, relevant, k):
+    """Return the expected precision of the first k: the last group that fits only in part counts in proportion."""
+    expected, room = 0.0, k
+    for distance in sorted(set(distances)):
+        group = [hit for d, hit in zip(distances, relevant, strict=True) if d == distance]
+        taken = min(room, len(group))
+        expected, room = expected + taken * sum(group) / len(group), room - taken
+    return expected / k
+
+
+def expected_figures(distances, query=QUERY, database=DATABASE):
+    aps, precisions = [], []
+    for i, wanted in enumerate(query.labels):
+        relevant = [bool(set(wanted) & set(labels)) for labels in database.labels]
+        if any(relevant):
+            aps.append(average_precision(list(distances[i]), relevant))
+            precisions.append(precision_at(list(distances[i]), relevant, 10))
+    return sum(aps) / len(aps), sum(precisions) / len(precisions)
+
+
+def hamming(xq, xb, projection):
+    return [[int(np.sum((q @ projection > 0) != (b @ projection > 0))) for b in xb] for q in xq]
+
+
+def test_figures_are_those_of_plain_loops_for_every_length():
+    rows = evaluate(seeds=[4])
+    for bits, projection in zip(LENGTHS, Signs(LENGTHS, 4).maps, strict=True):
+        row = row_of(rows, "signs", bits, 4)
+        distances = hamming(QUERY.embeddings, DATABASE.embeddings, projection)
+        assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances))
+
+
+def test_cosine_searches_the_embeddings_themselves():
+    def cosine(one, other):
+        return sum(a * b for a, b in zip(one, other, strict=True)) / math.sqrt(
+            sum(a * a for a in one) * sum(b * b for b in other)
+        )
+
+    distances = [[-cosine(q, b) for b in DATABASE.embeddings.tolist()] for q in QUERY.embeddings.tolist()]
+    row = row_of(evaluate(), "cosine")
+    assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances))
+
+
+def test_chance_is_the_mean_over_all_orders():
+    database = LabelledEmbeddings(
+        embeddings=DATABASE.embeddings[:5], labels=[("a",), ("b",), ("a",), ("b",), ("b",)]
+    )
+    query = LabelledEmbeddings(embeddings=QUERY.embeddings[:1], labels=[("a",)])
+    aps = []
+    for order in permutations([True, False, True, False, False]):
+        hits = [sum(order[: rank + 1]) / (rank + 1) for rank in range(5) if order[rank]]
+        aps.append(sum(hits) / 2)
+    row = row_of(evaluate(database=database, query=query), "chance")
+    assert row.map == pytest.approx(sum(aps) / len(aps))
+
+
+def test_any_shared_label_counts_and_unlabelled_images_never_do():
+    labels = [("a", "b"), ("b",), (), ("c",), ("a",)] * 5
+    database = LabelledEmbeddings(embeddings=DATABASE.embeddings, labels=labels)
+    query = LabelledEmbeddings(
+        embeddings=QUERY.embeddings, labels=[("a",), (), ("b", "c"), ("unknown",), ("a", "c"), ("b",), ("c",)]
+    )
+    row = row_of(evaluate(database=database, query=query), "signs", 16)
+    distances = hamming(query.embeddings, database.embeddings, Signs(LENGTHS, 0).maps[1])
+    assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances, query, database))
+
+
+@pytest.mark.parametrize("labels", [[()] * 7, [("unknown",)] * 7])
+def test_queries_without_anything_relevant_are_an_error(labels):
+    query = LabelledEmbeddings(embeddings=QUERY.embeddings, labels=labels)
+    with pytest.raises(
+        InvalidArgumentError, match="None of the 7 queries shares a label with any of the 25 images"
+    ):
+        evaluate(query=query)
+
+
+def test_there_is_one_row_per_method_length_and_seed_after_the_references():
+    rows = evaluate(methods={"one": Signs, "two": Signs}, seeds=[0, 5])
+    assert [(row.method, row.bits, row.seed) for row in rows] == [
+        ("cosine", 0, 0),
+        ("chance", 0, 0),
+        *((method, bits, seed) for seed in (0, 5) for method in ("one", "two") for bits in LENGTHS),
+    ]
+
+
+def test_seeds_reach_the_methods_and_nothing_else_is_random():
+    rows = evaluate(seeds=[0, 1], clock=count().__next__)
+    assert rows == evaluate(seeds=[0, 1], clock=count().__next__)
+    assert row_of(rows, "signs", 8, 0).map != row_of(rows, "signs", 8, 1).map
+
+
+def test_times_are_those_of_fit_and_of_encoding_all_lengths():
+    ticks = iter([10.0, 13.5, 13.75])
+    rows = evaluate(clock=lambda: next(ticks))
+    assert {(row.fit_s, row.encode_s) for row in rows if row.method == "signs"} == {(3.5, 0.25)}
+    assert row_of(rows, "cosine").fit_s == 0
+
+
+def test_progress_counts_fits():
+    progress = []
+    evaluate(
+        methods={"one": Signs, "two": Signs}, seeds=[0, 1], on_progress=lambda *step: progress.append(step)
+    )
+    assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_methods_learn_from_the_training_set_only():
+    recorder = Recorder()
+    evaluate(methods={"signs": recorder})
+    X, y = recorder.made[0].trained_on
+    np.testing.assert_array_equal(X, TRAIN.embeddings)
+    assert y == TRAIN.labels
+
+
+def test_a_limit_per_label_draws_the_same_images_for_all_methods_and_others_for_other_seeds():
+    one, two = Recorder(), Recorder()
+    evaluate(methods={"one": one, "two": two}, seeds=[0, 1], train_per_label=2)
+    drawn = [method.trained_on for method in one.made]
+    for (X, y), other in zip(drawn, two.made, strict=True):
+        np.testing.assert_array_equal(X, other.trained_on[0])
+        assert sorted(y) == [(f"class {number}",) for number in (0, 0, 1, 1, 2, 2)]
+        rows = [TRAIN.embeddings.tolist().index(x.tolist()) for x in X]
+        assert rows == sorted(rows)
+        assert y == [TRAIN.labels[row] for row in rows]
+    assert not np.array_equal(drawn[0][0], drawn[1][0])
+
+
+def test_a_sample_has_as_many_of_every_label_as_there_are():
+    labels = [("rare",), *[("common",)] * 9, (), ("common", "rare")]
+    picked = sample_per_label(labels, 3, rng=np.random.default_rng(0))
+    chosen = [labels[i] for i in picked]
+    assert list(picked) == sorted(set(picked))
+    assert sum("rare" in row for row in chosen) == 2
+    assert sum("common" in row for row in chosen) >= 3
+    assert () not in chosen
+
+
+def test_a_sample_of_none_is_refused():
+    with pytest.raises(InvalidArgumentError, match="at least 1 training image per label, got 0"):
+        evaluate(train_per_label=0)
+
+
+def row(method, bits, seed, value, **times):
+    times = {"fit_s": 1.0, "encode_s": 0.5} | times
+    return EvalRow(method=method, bits=bits, seed=seed, map=value, precision_at_10=value / 2, **times)
+
+
+def test_summaries_hold_mean_and_sample_deviation_over_seeds():
+    values = [0.2, 0.5, 0.35]
+    rows = [row("m", 16, seed, value) for seed, value in enumerate(values)] + [row("m", 32, 0, 0.7)]
+    first, second = summarise(rows)
+    mean = sum(values) / 3
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
+    assert (first.method, first.bits, first.seeds) == ("m", 16, 3)
+    assert (first.map_mean, first.map_std) == pytest.approx((mean, deviation))
+    assert (first.precision_at_10_mean, first.precision_at_10_std) == pytest.approx((mean / 2, deviation / 2))
+    assert (second.bits, second.seeds, second.map_mean, second.map_std) == (32, 1, 0.7, 0.0)
+
+
+def test_the_document_is_one_json_object_of_the_agreed_form():
+    document = evaluation_document(
+        [row("jmh", 16, 0, 0.5)], command="polyhash eval", commit="abc", date="2025-01-02", hardware="2 cores"
+    )
+    assert json.loads(json.dumps(document)) == {
+        "command": "polyhash eval",
+        "commit": "abc",
+        "date": "2025-01-02",
+        "hardware": "2 cores",
+        "results": [
+            {
+                "method": "jmh",
+                "bits": 16,
+                "seed": 0,
+                "map": 0.5,
+                "precision_at_10": 0.25,
+                "fit_s": 1.0,
+                "encode_s": 0.5,
+            }
+        ],
+    }
+
+
+def test_measured_rows_are_plain_json_values():
+    document = evaluation_document(evaluate(), command="", commit="", date="", hardware="")
+    assert json.loads(json.dumps(document)) == document
