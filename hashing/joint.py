@@ -6,18 +6,18 @@ and provenance to `hasher_file`.
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hashing.codes import check_lengths, record_bytes
 from hashing.encoder import Encoder
 from hashing.features import FeatureKind, fit_features, unit_rows
-from hashing.labels import read_labels
+from hashing.labels import LabelInput, read_labels
 from hashing.objective import LossWeights, Problem, Topology
 from hashing.solver import FeatureRidge, Solver, minimise
 from hashing.start import codebook_codes, rotated_codes
@@ -43,7 +43,8 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         lr: Ridge of the associations.
         topology: Which length predicts which: "all", "down" (longer predicts shorter) or "chain" (the next shorter).
         n_outer: Leave-one-out sweeps, at most.
-        n_exact: Plain sweeps after them, at most; they end by themselves when nothing flips.
+        n_exact: Plain sweeps after them, at most; they end by themselves when nothing flips, but after a few
+            mAP no longer moves.
         passes: Passes over the bits per sweep.
         joint_encoding: Encode new samples by minimising the objective over all lengths, not by the sign of the scores.
         balance: Let rare classes count as much as common ones.
@@ -76,7 +77,7 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         lr: float = 1.0,
         topology: str = "all",
         n_outer: int = 8,
-        n_exact: int = 30,
+        n_exact: int = 6,
         passes: int = 3,
         joint_encoding: bool = True,
         balance: bool = False,
@@ -104,7 +105,7 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def fit(
         self,
         X: Float[np.ndarray, "n d"],
-        y: Any = None,
+        y: LabelInput = None,
         *,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Self:
@@ -197,8 +198,8 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _n_features_out(self) -> int:
         return record_bytes(self.lengths_)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # codes are uint8 whatever goes in
         return tags
 

@@ -4,14 +4,16 @@ In: no labels, class numbers, class names, a multi-hot matrix or label collectio
 Leaves to others what the labels are used for.
 """
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from hashing.errors import LabelError
+
+LabelInput = Sequence[Any] | Shaped[np.ndarray, "..."] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +31,9 @@ class Labels:
     classes: Shaped[np.ndarray, " c"]
 
     @property
-    def labelled(self) -> Shaped[np.ndarray, " n"]:
+    def labelled(self) -> Bool[np.ndarray, " n"]:
         """Which samples have at least one known entry."""
-        return (self.weights > 0).any(axis=1)
+        return np.asarray((self.weights > 0).any(axis=1))
 
     @property
     def informative(self) -> bool:
@@ -40,7 +42,7 @@ class Labels:
         return len(known) > 0 and not (known == known[0]).all()
 
 
-def read_labels(y: Any, n: int, *, balance: bool = False) -> Labels:
+def read_labels(y: LabelInput, n: int, *, balance: bool = False) -> Labels:
     """Return the labels of n samples.
 
     Args:
@@ -55,23 +57,24 @@ def read_labels(y: Any, n: int, *, balance: bool = False) -> Labels:
     """
     if y is None:
         y = [()] * n
+    if not isinstance(y, list | tuple):
+        y = np.asarray(y)  # also what only promises to become an array, such as a pandas Series
     if len(y) != n:
         raise LabelError(f"Expected labels for {n} samples, got {len(y)}. Give one entry per row of X.")
-    labels = _from_collections(y) if _holds_collections(y) else _from_array(y)
+    labels = _from_collections(list(y)) if _holds_collections(y) else _from_array(y)
     return _balanced(labels) if balance else labels
 
 
-def _holds_collections(y: Sequence[Any]) -> bool:
+def _holds_collections(y: Sequence[Any] | Shaped[np.ndarray, "..."]) -> bool:
     """Tell label collections from rows of a multi-hot matrix, whose entries are numbers."""
     rows = [row for row in y if isinstance(row, tuple | list | set | frozenset)]
     return len(rows) == len(y) and not any(isinstance(entry, int | float) for row in rows for entry in row)
 
 
-def _from_collections(rows: Sequence[Collection[Hashable]]) -> Labels:
-    names = {name for row in rows for name in row}
-    if wrong := sorted(repr(name) for name in names if not isinstance(name, str)):
-        raise LabelError(f"Label collections must hold class names (str), got {wrong[0]}.")
-    classes = np.array(sorted(names, key=str), dtype=np.str_)
+def _from_collections(rows: Sequence[Collection[Any]]) -> Labels:
+    if wrong := sorted(repr(name) for row in rows for name in row if not isinstance(name, str)):
+        raise LabelError(f"Unknown label type: class names must be str, got {wrong[0]}.")
+    classes = np.array(sorted({name for row in rows for name in row}), dtype=np.str_)
     column = {name: k for k, name in enumerate(classes.tolist())}
     targets = np.zeros((len(rows), len(classes)))
     for i, row in enumerate(rows):
@@ -79,7 +82,7 @@ def _from_collections(rows: Sequence[Collection[Hashable]]) -> Labels:
     return Labels(targets=targets, weights=targets.any(axis=1, keepdims=True).astype(float), classes=classes)
 
 
-def _from_array(y: Any) -> Labels:
+def _from_array(y: Sequence[Any] | Shaped[np.ndarray, "..."]) -> Labels:
     try:
         array = np.asarray(y)
     except ValueError as error:

@@ -20,7 +20,7 @@ from hashing.codes import hamming_distances
 from hashing.errors import HashingError, LabelError
 from hashing.labels import read_labels
 
-LabelEntries = Sequence[Any] | Shaped[np.ndarray, "n ..."]  # one entry per row, in any form read_labels takes
+LabelEntries = Sequence[Any] | Shaped[np.ndarray, "..."]  # one entry per row, in any form read_labels takes
 CHUNK_CELLS = 4_000_000  # queries x database ranked at once, some 150 MB
 
 

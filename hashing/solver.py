@@ -42,7 +42,7 @@ class FeatureRidge:
     def leverages(self) -> Float64[np.ndarray, " n"]:
         """Return phi_i^T G phi_i: how much of its own code a sample finds in its score."""
         whitened = scipy.linalg.solve_triangular(self._factor[0], self._features.T, lower=True)
-        return np.einsum("mn,mn->n", whitened, whitened)
+        return np.asarray(np.einsum("mn,mn->n", whitened, whitened))
 
 
 def solve_ridge(
@@ -84,16 +84,20 @@ class CodeEnergy:
     def gradient(self, codes: Float64[np.ndarray, "n bits"]) -> Float64[np.ndarray, "n bits"]:
         """Return c_i - A_i b_i."""
         labels = self.label_weights * (codes @ self.label_map)
-        return self.linear - codes @ self.curvature - labels @ self.label_map.T
+        gradient: Float64[np.ndarray, "n bits"] = (
+            self.linear - codes @ self.curvature - labels @ self.label_map.T
+        )
+        return gradient
 
     def diagonal(self) -> Float64[np.ndarray, "n bits"]:
         """Return the diagonals of A_i."""
         labels = np.broadcast_to(self.label_weights, (len(self.linear), self.label_map.shape[1]))
-        return np.diag(self.curvature) + labels @ (self.label_map**2).T
+        return np.asarray(np.diag(self.curvature) + labels @ (self.label_map**2).T)
 
-    def rows(self, samples: np.ndarray, k: int) -> Float64[np.ndarray, "some bits"]:
+    def rows(self, samples: Int[np.ndarray, " some"], k: int) -> Float64[np.ndarray, "some bits"]:
         """Return row k of A_i of these samples."""
-        return self.curvature[k] + (self.label_weights[samples] * self.label_map[k]) @ self.label_map.T
+        labels = (self.label_weights[samples] * self.label_map[k]) @ self.label_map.T
+        return np.asarray(self.curvature[k] + labels)
 
 
 def descend_bits_(

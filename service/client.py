@@ -11,9 +11,9 @@ FAISS or SQLAlchemy.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import grpc
 from polyhash.v1 import gallery_service_pb2
@@ -61,7 +61,7 @@ class Client:
         self._channel = grpc.insecure_channel(address, options=calls.channel_options())
         self._stubs = Stubs(self._channel)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -137,8 +137,10 @@ class Client:
 
     def ingest(
         self, images: Iterable[NewImage | Path], *, timeout_s: float | None = None
-    ) -> Iterator[Ingested | Refused]:
+    ) -> Generator[Ingested | Refused, None, None]:
         """Send images in and yield what became of each, in order, as soon as it is known.
+
+        Closing the iterator early cancels the upload; what was acknowledged stays.
 
         Args:
             images: Files or contents, read as they are sent.
@@ -174,7 +176,7 @@ class AsyncClient:
         self._channel = grpc.aio.insecure_channel(address, options=calls.channel_options())
         self._stubs = Stubs(self._channel)
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> "AsyncClient":
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -241,7 +243,7 @@ class AsyncClient:
 
     async def ingest(
         self, images: Iterable[NewImage | Path], *, timeout_s: float | None = None
-    ) -> AsyncIterator[Ingested | Refused]:
+    ) -> AsyncGenerator[Ingested | Refused, None]:
         """See `Client.ingest`. Files are read beside the event loop."""
         outbox = Outbox(images)
         stream = self._stubs.gallery.IngestImages(_in_threads(outbox.requests()), timeout=timeout_s)

@@ -1,23 +1,24 @@
 """The one place where the objects of the service are built and joined.
 
-In: paths and settings. Out: an `Application` over one store, and servers, sheets and models made from it. Everything
-else receives what it needs from here.
+In: paths and settings. Out: an `Application` over one store, and what is made from it: a learned hasher, a server, a
+contact sheet. Everything else receives what it needs from here.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hashing.hasher_file import FittedHasher, load_hasher, save_hasher
+from hashing.hasher_file import FittedHasher, Provenance, load_hasher, save_hasher
 from hashing.index_build import build_index
 from hashing.joint import JointHasher
 from service.application import Application
-from service.errors import ModelMismatchError
-from service.ports import Backbone, Catalog, ModelKind
+from service.errors import ConflictError, ModelMismatchError
+from service.ports import Backbone, Catalog, DecodedImage, ModelKind
+from service.rpc.server import Server
 from service.storage.store import Store
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import CopyPolicy, Ingestor
@@ -25,6 +26,232 @@ from service.usecases.learn import encode_catalog, read_training_set
 from service.usecases.pictures import Pictures
 from service.usecases.search import Searcher
 from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
-from service.vision.datasets import ImageSet, open_image_set
-from service.vision.images import decode_image, thumbnail_jpeg
+from service.vision.images import decode_image
+from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An open store and the application over it."""
+
+    store: Store
+    application: Application
+
+
+@contextmanager
+def open_session(
+    folder: Path,
+    *,
+    purpose: str,
+    create: bool = False,
+    writable: bool = True,
+    backbone: str | None = None,
+    hasher_file: Path | None = None,
+    copy_all: bool = False,
+    on_load: Callable[[int], None] | None = None,
+) -> Iterator[Session]:
+    """Open a store and join everything over it; closed with the context.
+
+    Args:
+        folder: The store.
+        purpose: What others who want to write are told.
+        create: Make the store if it is missing.
+        writable: Hold the store's lock; only readers do without.
+        backbone: Spec of the backbone; None for the store's own, or the default in a new store.
+        hasher_file: A hasher for a store that has none yet.
+        copy_all: Keep a copy of every original.
+        on_load: Called with the number of codes loaded so far.
+
+    Raises:
+        ModelMismatchError: The backbone or hasher is not the one that the store was built with.
+        PolyhashError: The store, backbone or hasher cannot be opened.
+    """
+    store = (
+        Store.create_or_open(folder, purpose=purpose)
+        if create
+        else Store.open(folder, purpose=purpose, writable=writable)
+    )
+    with store:
+        loaded = _backbone(store.catalog, backbone, register=writable)
+        hasher = _given_hasher(store, loaded, hasher_file) if hasher_file else _active_hasher(store)
+        application = _join(store, loaded, hasher, CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED)
+        application.gallery.load(on_load)
+        yield Session(store=store, application=application)
+
+
+def learn_hasher(
+    session: Session,
+    *,
+    parameters: Mapping[str, Any],
+    on_step: Callable[[int, int], None] | None = None,
+) -> Session:
+    """Fit a joint hasher on a store, encode all its images, and return the session that searches with it.
+
+    Args:
+        session: A session that holds the store's lock.
+        parameters: Arguments of `JointHasher`.
+        on_step: Called with (sweeps done, sweeps at most).
+    """
+    store, backbone = session.store, session.application.backbone
+    training = read_training_set(store.catalog, backbone=backbone.identity)
+    estimator = JointHasher(**parameters).fit(training.embeddings, training.labels, on_step=on_step)
+    provenance = Provenance(
+        name="joint",
+        backbone_identity=backbone.identity,
+        training_hash=training.digest,
+        created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        polyhash_version=version("polyhash"),
+    )
+    hasher = _register(store, estimator, provenance)
+    encode_catalog(store.catalog, hasher)
+    application = _join(store, backbone, hasher, session.application.ingestor.copy)
+    application.gallery.load()
+    return Session(store=store, application=application)
+
+
+def describe_store(folder: Path) -> dict[str, Any]:
+    """Return what a store holds, as JSON values; loads no model."""
+    with Store.open(folder, purpose="polyhash stats", writable=False) as store:
+        counts = store.catalog.counts()
+        models = store.catalog.models()
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {
+        "images": counts.images,
+        "labelled_images": counts.labelled_images,
+        "embeddings": counts.embeddings,
+        "code_records": counts.code_records,
+        "original_bytes": counts.original_bytes,
+        "store_bytes": size,
+        "last_sequence": counts.last_sequence,
+        "labels": dict(counts.labels),
+        "models": [
+            {
+                "identity": model.identity,
+                "kind": model.kind.value,
+                "active": model.active,
+                "created_at": model.created_at.isoformat(timespec="seconds"),
+                "metadata": dict(model.metadata),
+            }
+            for model in models
+        ],
+    }
+
+
+@contextmanager
+def serving(application: Application, address: str, *, grace_s: float = 10.0) -> Iterator[int]:
+    """Serve an application on HOST:PORT for as long as the context lasts; gives the port."""
+    server = Server(application)
+    port = server.start(address)
+    try:
+        yield port
+    finally:
+        server.stop(grace_s)
+
+
+def hasher_path(store: Store, identity: str) -> Path:
+    """Return the file of a registered hasher."""
+    return store.models / f"{identity}.safetensors"
+
+
+def decoder(backbone: Backbone) -> Callable[[bytes], DecodedImage]:
+    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at."""
+    target_px = backbone.preprocessing.resize_px
+    return lambda content: decode_image(content, target_px=target_px)
+
+
+def thumbnail_jpeg(content: bytes, side_px: int) -> bytes:
+    """Return a JPEG of an encoded picture, its longer side at most `side_px`."""
+    return jpeg_of_pixels(decode_image(content, target_px=side_px).pixels, side_px=side_px)
+
+
+def _join(store: Store, backbone: Backbone, hasher: FittedHasher | None, copy: CopyPolicy) -> Application:
+    decode = decoder(backbone)
+    gallery = Gallery(
+        store.catalog,
+        store.originals,
+        backbone_identity=backbone.identity,
+        hasher=hasher,
+        index_factory=build_index,
+    )
+    return Application(
+        catalog=store.catalog,
+        backbone=backbone,
+        gallery=gallery,
+        searcher=Searcher(gallery, backbone, decode=decode),
+        ingestor=Ingestor(gallery, backbone, decode=decode, copy=copy),
+        pictures=Pictures(
+            store.catalog, store.originals, read_source=read_source, thumbnail_jpeg=thumbnail_jpeg
+        ),
+    )
+
+
+def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone:
+    active = catalog.active_model(ModelKind.BACKBONE)
+    if spec and Path(spec).is_dir():
+        spec = str(Path(spec).absolute())
+    backbone = load_backbone(spec or (active.path if active else DEFAULT_BACKBONE))
+    if active and active.identity != backbone.identity:
+        raise ModelMismatchError(
+            f"The store was built with backbone {active.identity}, got {backbone.identity}. Leave --backbone out, or "
+            "index into a new store.",
+            expected=active.identity,
+            found=backbone.identity,
+        )
+    if not active and register:
+        catalog.register_model(
+            backbone.identity,
+            ModelKind.BACKBONE,
+            path=spec or DEFAULT_BACKBONE,
+            metadata={"dim": backbone.dim, "stride": backbone.stride},
+        )
+    return backbone
+
+
+def _active_hasher(store: Store) -> FittedHasher | None:
+    active = store.catalog.active_model(ModelKind.HASHER)
+    if active is None:
+        return None
+    estimator, provenance = load_hasher(hasher_path(store, active.identity))
+    return FittedHasher(hasher=estimator, provenance=provenance)
+
+
+def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
+    estimator, provenance = load_hasher(file)
+    given = FittedHasher(hasher=estimator, provenance=provenance)
+    if given.backbone_identity != backbone.identity:
+        raise ModelMismatchError(
+            f"Hasher {given.identity} was fitted on embeddings of {given.backbone_identity}, the store uses "
+            f"{backbone.identity}. Give the hasher of that backbone, or leave --hasher out to learn one.",
+            expected=backbone.identity,
+            found=given.backbone_identity,
+        )
+    active = store.catalog.active_model(ModelKind.HASHER)
+    if active and active.identity != given.identity:
+        raise ConflictError(
+            f"The store uses hasher {active.identity}, got {given.identity}. Index into a new store to use another.",
+            reason="HASHER_CONFLICT",
+        )
+    if not active:
+        _register(store, estimator, provenance)
+        encode_catalog(store.catalog, given)
+    return given
+
+
+def _register(store: Store, estimator: JointHasher, provenance: Provenance) -> FittedHasher:
+    hasher = FittedHasher(hasher=estimator, provenance=provenance)
+    path = hasher_path(store, hasher.identity)
+    save_hasher(path, estimator, provenance)
+    store.catalog.register_model(
+        hasher.identity,
+        ModelKind.HASHER,
+        path=str(path.relative_to(store.folder)),
+        metadata={
+            "lengths": list(hasher.lengths),
+            "backbone": provenance.backbone_identity,
+            "training_hash": provenance.training_hash,
+            "polyhash_version": provenance.polyhash_version,
+            "objective": [float(sum(losses)) for losses in estimator.objective_trace_],
+        },
+    )
+    return hasher

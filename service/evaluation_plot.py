@@ -18,6 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours, so that no pair repeats
 INK = "#30363b"
 SOFT = "#6b757c"
+DODGE = 0.04  # octaves between the methods, so that equal lines are both seen
 LABEL_GAP = 0.055  # height of a line of text, as a part of the plot's
 
 
@@ -38,8 +39,11 @@ def evaluation_plot_png(summaries: Sequence[EvalSummary], *, title: str) -> byte
     for reference in references:
         style = ":" if reference.method == CHANCE else "--"
         axes.axhline(reference.map_mean, color=SOFT, linestyle=style, linewidth=1.4)
-    for points, colour, marker in zip(methods.values(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        _draw_method(axes, points, colour=colour, marker=marker)
+    for place, (points, colour, marker) in enumerate(
+        zip(methods.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
+    ):
+        shift = 2 ** (DODGE * (place - (len(methods) - 1) / 2))
+        _draw_method(axes, points, colour=colour, marker=marker, shift=shift)
         ends.append((points[-1], colour))
     _finish(axes, bits=sorted({point.bits for points in methods.values() for point in points}), title=title)
     _label_ends(axes, ends)
@@ -48,8 +52,10 @@ def evaluation_plot_png(summaries: Sequence[EvalSummary], *, title: str) -> byte
     return png.getvalue()
 
 
-def _draw_method(axes: Axes, points: Sequence[EvalSummary], *, colour: str, marker: str) -> None:
-    bits = [point.bits for point in points]
+def _draw_method(
+    axes: Axes, points: Sequence[EvalSummary], *, colour: str, marker: str, shift: float
+) -> None:
+    bits = [point.bits * shift for point in points]
     means = [point.map_mean for point in points]
     axes.fill_between(
         bits,

@@ -64,7 +64,7 @@ def progress(description: str, *, total: int | None, unit: str) -> Iterator[Mete
         task = bar.add_task(description, total=total)
 
         def meter(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, **({} if total is None else {"total": total}))
+            bar.update(task, completed=done, total=total)
 
         yield meter
 

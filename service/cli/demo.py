@@ -55,13 +55,14 @@ def demo(
     """Index a gallery, learn codes of several lengths, serve them, search, and show the answers on one page."""
     from service import compose
     from service.client import Client
+    from service.vision.datasets import open_image_set
 
     out.mkdir(parents=True, exist_ok=True)
     gallery = str(photos) if photos else _render_scenes(out / "scenes")
     store = out / ("store-photos" if photos else "store")
-    with compose.open_application(store, purpose="polyhash demo", create=True, backbone=backbone) as opened:
-        taken = take_in(opened, compose.open_image_set(gallery if photos else f"{gallery}:train"))
-        application = learn_if_needed(opened)
+    with compose.open_session(store, purpose="polyhash demo", create=True, backbone=backbone) as session:
+        taken = take_in(session.application, open_image_set(gallery if photos else f"{gallery}:train"))
+        application = learn_if_needed(session).application
         with compose.serving(application, "127.0.0.1:0") as port, Client(f"127.0.0.1:{port}") as client:
             console.say(f"Serving {len(application.gallery):,} images on 127.0.0.1:{port}")
             queries = _from_gallery(client) if photos else _held_out(f"{gallery}:query")
@@ -106,9 +107,9 @@ def _render_scenes(folder: Path) -> str:
 
 
 def _held_out(spec: str) -> list[_Query]:
-    from service import compose
+    from service.vision.datasets import open_image_set
 
-    images = list(compose.open_image_set(spec))
+    images = list(open_image_set(spec))
     random.Random(0).shuffle(images)  # noqa: S311 - mixes the categories on the page
     return [_Query(name=image.name, labels=image.labels, content=image.read()) for image in images]
 

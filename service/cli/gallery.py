@@ -19,6 +19,7 @@ from service.cli.options import (
 
 if TYPE_CHECKING:
     from service.application import Application
+    from service.compose import Session
     from service.usecases.reading import Rejected
     from service.vision.datasets import ImageSet
 
@@ -55,22 +56,23 @@ def index(
     Run it again after an interruption: it continues where it was. Images that cannot be read are named and skipped.
     """
     from service import compose
+    from service.vision.datasets import open_image_set
 
-    image_set = compose.open_image_set(source, label=label)
+    image_set = open_image_set(source, label=label)
     parse_lengths(lengths)  # a mistake in them must not show after an hour of indexing
-    with compose.open_application(
+    with compose.open_session(
         store,
         purpose=f"polyhash index {source}",
         create=True,
         backbone=backbone,
         hasher_file=hasher,
         copy_all=copy,
-    ) as opened:
-        taken = take_in(opened, image_set)
-        application = learn_if_needed(opened, lengths=lengths)
+    ) as session:
+        taken = take_in(session.application, image_set)
+        learned = learn_if_needed(session, lengths=lengths)
         for note in image_set.notes():
             console.say(note)
-        _report(taken, application, json=json)
+        _report(taken, learned.application, json=json)
     if taken.skipped and not taken.added and not taken.known:
         raise typer.Exit(1)
 
@@ -96,14 +98,16 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
     return Intake(added=added, known=known, skipped=skipped, seconds=time.perf_counter() - started)
 
 
-def learn_if_needed(application: "Application", *, lengths: str = DEFAULT_LENGTHS) -> "Application":
-    """Return the application with a hasher: the one it has, or one learned from its images."""
+def learn_if_needed(session: "Session", *, lengths: str = DEFAULT_LENGTHS) -> "Session":
+    """Return the session with a hasher: the one it has, or one learned from its images."""
     from service import compose
 
+    application = session.application
     if application.gallery.hasher or not application.catalog.counts().images:
-        return application
-    with console.progress("Learning codes", total=None, unit="steps") as meter:
-        return compose.learn_hasher(application, lengths=parse_lengths(lengths), on_step=meter)
+        return session
+    with console.progress("Learning codes", total=None, unit="sweeps") as meter:
+        parameters = {"lengths": parse_lengths(lengths), "random_state": 0}
+        return compose.learn_hasher(session, parameters=parameters, on_step=meter)
 
 
 def _report(taken: Intake, application: "Application", *, json: bool) -> None:

@@ -8,8 +8,13 @@ import typer
 from service.cli import console
 from service.cli.options import JsonOption, StoreOption
 
+THUMBNAIL_PX = 240
+
 if TYPE_CHECKING:
-    from service.usecases.search import Query, SearchAnswer
+    from service.application import Application
+    from service.contact_sheet import SheetPicture
+    from service.ports import ImageRow
+    from service.usecases.search import Query, SearchAnswer, SearchRequest
 
 
 def search(
@@ -37,11 +42,10 @@ def search(
     from service.usecases.search import SearchRequest
 
     request = SearchRequest(query=_query(query), bits=bits, k=k, max_distance=max_distance)
-    with compose.open_application(store, purpose="polyhash search", writable=False) as application:
-        answer = application.searcher.search(request)
+    with compose.open_session(store, purpose="polyhash search", writable=False) as session:
+        answer = session.application.searcher.search(request)
         if html:
-            sheet = compose.search_sheet(application, request, answer, title=query)
-            html.write_text(sheet, encoding="utf-8")
+            html.write_text(_sheet(session.application, query, request, answer), encoding="utf-8")
     if json:
         console.show_json(_document(answer))
         return
@@ -105,3 +109,42 @@ def _document(answer: "SearchAnswer") -> dict[str, object]:
             for hit in answer.hits
         ],
     }
+
+
+def _sheet(application: "Application", name: str, request: "SearchRequest", answer: "SearchAnswer") -> str:
+    from service.compose import thumbnail_jpeg
+    from service.contact_sheet import SheetHit, SheetPicture, contact_sheet_html
+    from service.usecases.search import IdQuery, ImageQuery
+
+    query: SheetPicture | None = None
+    if isinstance(request.query, IdQuery):
+        query = _picture(application, application.pictures.row(request.query.image_id))
+    elif isinstance(request.query, ImageQuery):
+        query = SheetPicture(name=name, jpeg=thumbnail_jpeg(request.query.content, THUMBNAIL_PX))
+    return contact_sheet_html(
+        query,
+        [
+            SheetHit(picture=_picture(application, hit.row), rank=hit.rank, distance=hit.distance)
+            for hit in answer.hits
+            if hit.row
+        ],
+        bits=answer.bits,
+        title=f"Nearest images of {Path(name).name}",
+        facts={
+            "images searched": f"{len(application.gallery):,}",
+            "code": f"{answer.bits} bits",
+            "hasher": answer.hasher_identity,
+            "backbone": application.backbone.identity,
+        },
+    )
+
+
+def _picture(application: "Application", row: "ImageRow") -> "SheetPicture":
+    from service.contact_sheet import SheetPicture
+    from service.errors import PolyhashError
+
+    try:
+        jpeg, missing = application.pictures.thumbnail(row, side_px=THUMBNAIL_PX), ""
+    except (PolyhashError, OSError) as error:  # the original may have gone since; the sheet shows the rest
+        jpeg, missing = None, str(error)
+    return SheetPicture(name=row.name, jpeg=jpeg, missing=missing, image_id=row.image_id, labels=row.labels)

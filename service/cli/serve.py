@@ -1,5 +1,6 @@
 """`polyhash serve`: answering over gRPC until told to stop."""
 
+import os
 import signal
 import threading
 from typing import Annotated
@@ -20,17 +21,19 @@ def serve(
     ] = 10.0,
 ) -> None:
     """Serve a store over gRPC. SIGTERM and Ctrl-C stop it after the calls in flight are done."""
+    # Calls run beside each other, so each gets one thread; must be said before NumPy and torch are loaded.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     from service import compose
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with compose.open_application(store, purpose=f"polyhash serve --address {address}") as application:
-        server = compose.server(application)
-        port = server.start(address)
-        console.out.print(
-            f"Serving {len(application.gallery):,} images on {address.rpartition(':')[0]}:{port}"
-        )
-        stop.wait()
-        console.say("Stopping: no new calls, finishing those in flight.")
-        server.stop(grace_s)
+    purpose = f"polyhash serve --address {address}"
+    with compose.open_session(store, purpose=purpose) as session:
+        application = session.application
+        with compose.serving(application, address, grace_s=grace_s) as port:
+            host = address.rpartition(":")[0]
+            console.out.print(f"Serving {len(application.gallery):,} images on {host}:{port}", soft_wrap=True)
+            stop.wait()
+            console.say("Stopping: no new calls, finishing those in flight.")

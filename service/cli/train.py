@@ -1,5 +1,6 @@
 """`polyhash train`: learning models from what a store or an image set holds."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def _train() -> None:
 def hasher(
     store: StoreOption,
     lengths: LengthsOption = "16,32,64,128",
-    features: Annotated[str, typer.Option("--features", help="`linear` or `rbf` (anchors).")] = "linear",
+    features: Annotated[str, typer.Option("--features", help="`linear` or `rbf` (anchors).")] = "rbf",
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Also write the hasher file here.", show_default=False)
@@ -31,15 +32,17 @@ def hasher(
     from service import compose
 
     wanted = parse_lengths(lengths)
-    with compose.open_application(store, purpose="polyhash train hasher") as opened:
-        with console.progress("Learning codes", total=None, unit="steps") as meter:
-            application = compose.learn_hasher(
-                opened, lengths=wanted, features=features, seed=seed, on_step=meter
+    with compose.open_session(store, purpose="polyhash train hasher") as session:
+        with console.progress("Learning codes", total=None, unit="sweeps") as meter:
+            learned = compose.learn_hasher(
+                session,
+                parameters={"lengths": wanted, "features": features, "random_state": seed},
+                on_step=meter,
             )
-        identity = application.gallery.hasher_identity
-        images = len(application.gallery)
+        gallery = learned.application.gallery
         if out:
-            out.write_bytes(application.store.hasher_path(identity).read_bytes())
+            shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)
+        identity, images = gallery.hasher_identity, len(gallery)
     if json:
         console.show_json({"hasher": identity, "lengths": list(wanted), "images": images})
     else:

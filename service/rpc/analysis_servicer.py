@@ -8,6 +8,7 @@ import grpc
 from polyhash.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
 from service.application import Application
+from service.errors import ImageError
 from service.rpc.messages import blaming, check_content, write_codes
 from service.rpc.settings import ServerSettings
 
@@ -24,7 +25,7 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
     ) -> analysis_service_pb2.EncodeResponse:
         """Return the codes of a picture."""
         del context
-        with blaming("image"):
+        with blaming("image", ImageError):
             content = check_content(request.image, field="image", max_bytes=self._max_image_bytes)
             record = self._application.searcher.encode(content)
         return write_codes(record, self._application.gallery)

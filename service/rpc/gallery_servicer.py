@@ -11,8 +11,10 @@ import grpc
 from polyhash.v1 import gallery_service_pb2, gallery_service_pb2_grpc
 
 from service.application import Application
+from service.errors import NotFoundError
 from service.rpc.messages import (
     MAX_WORD_CHARACTERS,
+    blaming,
     check_image_id,
     check_side_px,
     check_word,
@@ -86,7 +88,8 @@ class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
     ) -> gallery_service_pb2.DeleteImageResponse:
         """Delete one image."""
         del context
-        sequence = self._application.gallery.delete(check_image_id(request.image_id))
+        with blaming("image_id", NotFoundError):
+            sequence = self._application.gallery.delete(check_image_id(request.image_id))
         return gallery_service_pb2.DeleteImageResponse(sequence=sequence)
 
     def GetThumbnail(

@@ -18,7 +18,13 @@ from polyhash.v1 import (
 )
 
 from hashing.codes import split_records
-from service.errors import ImageError, ImageTooLargeError, InvalidArgumentError, UnreadableImageError
+from service.errors import (
+    ImageError,
+    ImageTooLargeError,
+    InvalidArgumentError,
+    PolyhashError,
+    UnreadableImageError,
+)
 from service.ports import CatalogCounts, ImageRow, SourceImage
 from service.rpc.status import to_status
 from service.usecases.gallery import Gallery
@@ -105,11 +111,11 @@ def check_word(
 
 
 @contextmanager
-def blaming(field: str) -> Iterator[None]:
-    """Name the field that held the bytes when decoding, which does not know it, refuses them."""
+def blaming(field: str, kind: type[PolyhashError]) -> Iterator[None]:
+    """Name the request's field in an error of those who do not know what fields there are."""
     try:
         yield
-    except ImageError as error:
+    except kind as error:
         error.field = error.field or field
         raise
 

@@ -7,6 +7,7 @@ In: checked messages. Out: responses, or PolyhashErrors that the interceptor tur
 import grpc
 from polyhash.v1 import search_service_pb2, search_service_pb2_grpc
 
+from service.errors import ImageError
 from service.rpc.messages import blaming, read_search, write_answer
 from service.rpc.settings import ServerSettings
 from service.usecases.search import Searcher
@@ -24,6 +25,6 @@ class SearchServicer(search_service_pb2_grpc.SearchServiceServicer):
     ) -> search_service_pb2.SearchResponse:
         """Answer one search."""
         del context
-        with blaming("image"):
+        with blaming("image", ImageError):
             answer = self._searcher.search(read_search(request, max_image_bytes=self._max_image_bytes))
         return write_answer(answer)

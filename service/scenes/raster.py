@@ -7,6 +7,7 @@ texture positions cannot depend on them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice, pairwise
 
 import cv2
 import numpy as np
@@ -45,8 +46,12 @@ class TextureFields:
 def rasterise_parts(parts: Sequence[Part], side: int) -> PartMap:
     """Return the number of the topmost part at every pixel."""
     part_map = np.zeros((side, side), dtype=np.uint16)
+    outlines = [points for part in parts for points in part.outlines]
+    corners = _corners(np.concatenate(outlines), side)
+    stops = list(accumulate(len(points) for points in outlines))
+    placed = iter([corners[start:stop] for start, stop in pairwise([0, *stops])])
     for number, part in enumerate(parts):
-        cv2.fillPoly(part_map, [_corners(points, side) for points in part.outlines], number, shift=_SHIFT)
+        cv2.fillPoly(part_map, list(islice(placed, len(part.outlines))), number, shift=_SHIFT)
     return part_map
 
 

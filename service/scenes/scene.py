@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float32
 
 Colour = tuple[float, float, float]
-Points = Float32[np.ndarray, "points 2"]
+Points = Float32[np.ndarray, "_ 2"]
 
 
 class TimeOfDay(Enum):

@@ -99,7 +99,7 @@ def shade(
     looks = [_LOOKS[part.material] for part in parts]
     numbers = part_map.astype(np.intp)  # once, or every look-up would convert it
     across, down = _inside(parts, numbers)
-    sheltered = _of_parts(numbers, [part.sheltered for part in parts])
+    sheltered = _of_parts(numbers, [float(part.sheltered) for part in parts])
     grooves = _texture(looks, numbers, textures)
     base = _base_colours(parts, looks, numbers, down, conditions=conditions)
     snow = _snow_cover(parts, looks, numbers, down, textures, conditions=conditions)
@@ -134,15 +134,15 @@ def planes(colour: Colour) -> Float32[np.ndarray, "3 1 1"]:
     return np.array(colour, dtype=np.float32).reshape(3, 1, 1)
 
 
-def _of_parts(part_map: Numbers, values: Sequence[float]) -> Field:
+def _of_parts(part_map: Numbers, values: Sequence[float] | Float32[np.ndarray, " parts"]) -> Field:
     field: Field = np.take(np.asarray(values, dtype=np.float32), part_map, mode="clip")
     return field
 
 
-def _of_parts_rgb(part_map: Numbers, colours: Sequence[Colour]) -> Image:
+def _of_parts_rgb(part_map: Numbers, colours: Float32[np.ndarray, "parts 3"]) -> Image:
     image = np.empty((3, *part_map.shape), dtype=np.float32)
-    for plane, values in zip(image, zip(*colours, strict=True), strict=True):
-        np.take(np.asarray(values, dtype=np.float32), part_map, mode="clip", out=plane)
+    for plane, values in zip(image, colours.T, strict=True):
+        np.take(values, part_map, mode="clip", out=plane)
     return image
 
 
@@ -190,8 +190,8 @@ def _base_colours(
             foot + share * (np.array(target, dtype=np.float32) - foot),
         )
     middle, half = 0.5 * (top + foot), 0.5 * (foot - top)
-    base = _of_parts_rgb(part_map, middle.tolist())
-    base += down * _of_parts_rgb(part_map, half.tolist())
+    base = _of_parts_rgb(part_map, middle)
+    base += down * _of_parts_rgb(part_map, half)
     return base
 
 
@@ -220,4 +220,6 @@ def _snow_cover(
 def _glow(parts: Sequence[Part], part_map: Numbers, light: Light) -> Image | None:
     dark = (0.0, 0.0, 0.0)
     sent = [(part.glow or dark) if light.lamps or part.burning else dark for part in parts]
-    return _of_parts_rgb(part_map, sent) if any(colour is not dark for colour in sent) else None
+    if all(colour is dark for colour in sent):
+        return None
+    return _of_parts_rgb(part_map, np.array(sent, dtype=np.float32))

@@ -75,7 +75,7 @@ class _Embedder:
         """Return the chunk's images with their decoding under way; runs in the reading thread."""
         contents = [read_content(image) for image in chunk]
         digests = [b"" if isinstance(c, Rejected) else hashlib.sha256(c).digest() for c in contents]
-        known = {} if self.memory is None else self.memory.find(digests)
+        known = {} if self.memory is None else self.memory.find([digest for digest in digests if digest])
         return [
             content
             if isinstance(content, Rejected)

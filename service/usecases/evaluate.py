@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -29,7 +29,7 @@ RANKS = 10  # of precision_at_10
 class CodeLearner(Protocol):
     """A hashing method, as a scikit-learn transformer."""
 
-    def fit(self, X: Float32[np.ndarray, "n d"], y: Sequence[tuple[str, ...]]) -> Self:
+    def fit(self, X: Float32[np.ndarray, "n d"], y: Sequence[tuple[str, ...]]) -> "CodeLearner":
         """Learn from embeddings and their labels."""
         ...
 

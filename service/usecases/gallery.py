@@ -36,6 +36,7 @@ class Gallery:
         self.originals = originals
         self.backbone_identity = backbone_identity
         self.hasher = hasher
+        self.hasher_identity = hasher.identity if hasher else ""
         self._indexes = {bits: index_factory(bits) for bits in hasher.lengths} if hasher else {}
         self._writing = threading.Lock()
         self._sequence = 0
@@ -49,11 +50,6 @@ class Gallery:
     def lengths(self) -> tuple[int, ...]:
         """Code lengths that can be searched, ascending; empty while the store has no hasher."""
         return self.hasher.lengths if self.hasher else ()
-
-    @property
-    def hasher_identity(self) -> str:
-        """Identity of the hasher, or empty while there is none."""
-        return self.hasher.identity if self.hasher else ""
 
     def __len__(self) -> int:
         return len(next(iter(self._indexes.values()))) if self._indexes else 0

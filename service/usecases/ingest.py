@@ -72,7 +72,7 @@ class Ingestor:
         self._gallery = gallery
         self._backbone = backbone
         self._decode = decode
-        self._copy = copy
+        self.copy = copy
         self._decode_threads = decode_threads
 
     def run(self, chunks: Iterable[Sequence[SourceImage]]) -> Iterator[Outcome]:
@@ -132,7 +132,7 @@ class Ingestor:
         images = []
         contents = {}
         for (read, prepared), embedding, record in zip(fresh, embeddings, records, strict=True):
-            stored = self._copy is CopyPolicy.ALL or not read.image.source
+            stored = self.copy is CopyPolicy.ALL or not read.image.source
             if stored:
                 contents[read.digest] = read.content
             images.append(

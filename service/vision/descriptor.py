@@ -21,7 +21,16 @@ CELLS = 8  # per side of the feature map
 LAYOUT_CELLS = 4  # per side of the colour layout
 PATTERN_CELLS = 2  # per side of the texture histograms
 ORIENTATIONS = 8  # over half a turn
-NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))  # around the centre (1, 1), in turn
+NEIGHBOURS = (
+    (0, 0),
+    (0, 1),
+    (0, 2),
+    (1, 2),
+    (2, 2),
+    (2, 1),
+    (2, 0),
+    (1, 0),
+)  # around the centre (1, 1), in turn
 
 LIGHTNESS_LEVELS = 5
 CHROMA_EDGES = (108, 120, 129, 136, 152)  # 8-bit Lab, 128 is grey: narrow near grey, where most pixels are

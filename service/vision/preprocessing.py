@@ -37,7 +37,8 @@ class InputSquare:
     def cut(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
         """Return the square of one image of any size from 1 x 1 pixel.
 
-        Only the cropped part is computed, so a strip of 1 x 100,000 pixels costs no more than a photograph.
+        Only the cropped part is computed, so a strip of 1 x 100,000 pixels costs no more than a photograph. Values are
+        those of resizing all and then cropping, up to the rounding between Pillow's two passes.
         """
         side = self.preprocessing.crop_px
         height, width = image.shape[:2]

@@ -12,7 +12,6 @@ from io import BytesIO
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
-from tests.contracts.memory_catalog import MemoryCatalog
 
 from hashing.codes import hamming_distances, pack_codes
 from service.application import Application
@@ -25,8 +24,10 @@ from service.usecases.ingest import Ingestor
 from service.usecases.pictures import Pictures
 from service.usecases.search import Searcher
 from service.vision.images import decode_image, thumbnail_jpeg
+from tests.contracts.memory_catalog import MemoryCatalog
 
 SIDE_PX = 8
+FIRST_ID = 1001  # that MemoryCatalog gives
 
 
 class FakeBackbone:
@@ -46,7 +47,8 @@ class FakeBackbone:
 
     def prepare(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
         rows, columns = (np.linspace(0, size - 1, SIDE_PX).astype(int) for size in image.shape[:2])
-        return image[rows][:, columns]
+        square: UInt8[np.ndarray, "s s 3"] = image[rows][:, columns]
+        return square
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
         self.passes_begun += 1

@@ -18,9 +18,11 @@ import pytest
 
 from service.client import ApiError, AsyncClient, Client, Ingested, NewImage, Refused
 from service.rpc.settings import MAX_MESSAGE_BYTES, ServerSettings
-from tests.contracts.fakes import FakeBackbone, FakeHasher, new_application, png, served
+from tests.contracts.fakes import FIRST_ID, FakeBackbone, FakeHasher, new_application, png, served
+from tests.contracts.memory_catalog import noon
 
 ATTEMPTS = 100
+SECOND_ID = FIRST_ID + 1
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -79,30 +81,36 @@ def test_a_whole_session_answers_in_plain_records(connect, address, tmp_path):
     with connect(address) as client:
         outcomes = list(client.ingest([*images(3), query]))
         assert outcomes[:3] == [
-            Ingested(name=f"{seed}.png", image_id=seed + 1, sequence=seed + 1, duplicate_of=None)
+            Ingested(name=f"{seed}.png", image_id=FIRST_ID + seed, sequence=seed + 1, duplicate_of=None)
             for seed in range(3)
         ]
-        assert outcomes[3] == Ingested(name=str(query), image_id=2, sequence=2, duplicate_of=2)
+        assert outcomes[3] == Ingested(
+            name=str(query), image_id=SECOND_ID, sequence=2, duplicate_of=SECOND_ID
+        )
 
         found = client.search(image=query, k=2)
         first = found.hits[0]
-        assert (first.rank, first.image_id, first.distance) == (1, 2, 0)
+        assert (first.rank, first.image_id, first.distance) == (1, SECOND_ID, 0)
         image = first.image
-        assert image == client.get_image(2)
+        assert image == client.get_image(SECOND_ID)
         assert (image.name, image.labels, dict(image.attributes)) == ("1.png", ("x",), {"seed": "1"})
-        assert dt.datetime.now(dt.UTC) - image.created_at < dt.timedelta(minutes=5)
+        assert (image.created_at, image.created_at.tzinfo) == (noon(), dt.UTC)
 
         encoding = client.encode(png(1))
         assert encoding.codes[32] == found.code
         assert encoding.record == encoding.codes[16] + encoding.codes[32]
         assert client.search(code=encoding.record, bits=16, full=False).hits[0].image is None
-        assert 2 not in {hit.image_id for hit in client.search(image_id=2).hits}
-        assert client.search(image_id=2, max_distance=0).hits == ()
+        assert SECOND_ID not in {hit.image_id for hit in client.search(image_id=SECOND_ID).hits}
+        assert client.search(image_id=SECOND_ID, max_distance=0).hits == ()
 
-        assert [image.image_id for image in client.list_images(page_size=2)] == [1, 2, 3]
+        assert [image.image_id for image in client.list_images(page_size=2)] == [
+            FIRST_ID,
+            SECOND_ID,
+            SECOND_ID + 1,
+        ]
         assert list(client.list_images(label="y")) == []
-        assert client.thumbnail(1, side_px=16)[:2] == b"\xff\xd8"
-        assert client.delete_image(3) == 4
+        assert client.thumbnail(FIRST_ID, side_px=16)[:2] == b"\xff\xd8"
+        assert client.delete_image(SECOND_ID + 1) == 4
         stats = client.stats()
         assert (stats.images, stats.indexed_images, dict(stats.labels), stats.sequence) == (2, 2, {"x": 2}, 4)
         assert (stats.lengths, stats.hasher) == ((16, 32), FakeHasher.identity)
@@ -148,7 +156,15 @@ def test_refused_images_keep_their_place_also_those_that_cannot_be_sent(connect,
         outcome.error.reason if isinstance(outcome, Refused) else outcome.image_id for outcome in outcomes
     ]
     unreadable = "FILE_UNREADABLE"
-    assert reasons == [unreadable, 1, "IMAGE_UNREADABLE", unreadable, "IMAGE_TOO_LARGE", 2, unreadable]
+    assert reasons == [
+        unreadable,
+        FIRST_ID,
+        "IMAGE_UNREADABLE",
+        unreadable,
+        "IMAGE_TOO_LARGE",
+        SECOND_ID,
+        unreadable,
+    ]
     assert outcomes[0].error.message == f"{missing} cannot be read: No such file or directory."
 
 

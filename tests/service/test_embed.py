@@ -17,7 +17,7 @@ class MeanColour:
     identity = "mean-colour@0123456789ab"
     dim = 3
     stride = SIDE
-    preprocessing = Preprocessing(resize_px=SIDE, crop_px=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
+    preprocessing = Preprocessing(resize_px=SIDE, crop_px=SIDE, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
     def __init__(self, *, interrupt_after=None) -> None:
         self.extracted = 0

@@ -20,11 +20,13 @@ from polyhash.v1 import (
 
 from service.rpc.api_error import read_rpc_error
 from service.rpc.settings import ServerSettings
-from tests.contracts.fakes import FakeHasher, new_application, png, served
+from tests.contracts.fakes import FIRST_ID, FakeHasher, new_application, png, served
 
 TIMEOUT_S = 20
 MAX_IMAGE_BYTES = 100_000
 IMAGES = 6
+THIRD_ID = FIRST_ID + 2  # of png(2)
+ALL_IDS = [FIRST_ID + seed for seed in range(IMAGES)]
 
 
 class Stubs:
@@ -95,7 +97,7 @@ def expected_hits(seed, *, bits):
     records = np.unpackbits(FakeHasher().encode(embeddings), axis=1, bitorder="little")
     part = slice(0, 16) if bits == 16 else slice(16, 48)
     distances = (records[:, part] != records[seed, part]).sum(axis=1)
-    return sorted((int(distance), s + 1) for s, distance in enumerate(distances))
+    return sorted((int(distance), FIRST_ID + s) for s, distance in enumerate(distances))
 
 
 # ---------------------------------------------------------------- search
@@ -113,11 +115,11 @@ def test_search_by_image_ranks_as_brute_force(stubs, bits):
 
 def test_search_by_id_leaves_out_the_query_and_by_code_keeps_it(stubs):
     by_image = search(stubs, image=png(2))
-    by_id = search(stubs, image_id=3)
+    by_id = search(stubs, image_id=THIRD_ID)
     by_code = search(stubs, code=by_image.code)
     assert by_code.hits == by_image.hits
     assert [hit.image_id for hit in by_id.hits] == [
-        hit.image_id for hit in by_image.hits if hit.image_id != 3
+        hit.image_id for hit in by_image.hits if hit.image_id != THIRD_ID
     ]
 
 
@@ -139,7 +141,7 @@ def test_max_distance_is_inclusive_and_may_be_zero(stubs):
     distances = [hit.distance for hit in search(stubs, image=png(2)).hits]
     near = search(stubs, image=png(2), max_distance=distances[2])
     assert [hit.distance for hit in near.hits] == [d for d in distances if d <= distances[2]]
-    assert [hit.image_id for hit in search(stubs, image=png(2), max_distance=0).hits] == [3]
+    assert [hit.image_id for hit in search(stubs, image=png(2), max_distance=0).hits] == [THIRD_ID]
 
 
 def test_basic_view_leaves_out_the_images_and_both_others_carry_them(stubs):
@@ -231,11 +233,13 @@ def test_stats_count_images_labels_and_codes(stubs, untrained):
 
 
 def test_get_image_returns_what_was_sent(stubs):
-    image = stubs.gallery.GetImage(gallery_service_pb2.GetImageRequest(image_id=2), timeout=TIMEOUT_S).image
-    assert (image.image_id, image.name, image.format, image.sequence) == (2, "1.png", "PNG", 2)
-    assert (image.width_px, image.height_px, image.byte_size) == (20, 10, len(png(1)))
-    assert image.sha256 == hashlib.sha256(png(1)).digest()
-    assert (list(image.labels), dict(image.attributes)) == (["odd"], {"seed": "1"})
+    image = stubs.gallery.GetImage(
+        gallery_service_pb2.GetImageRequest(image_id=THIRD_ID), timeout=TIMEOUT_S
+    ).image
+    assert (image.image_id, image.name, image.format, image.sequence) == (THIRD_ID, "2.png", "PNG", 3)
+    assert (image.width_px, image.height_px, image.byte_size) == (20, 10, len(png(2)))
+    assert image.sha256 == hashlib.sha256(png(2)).digest()
+    assert (list(image.labels), dict(image.attributes)) == (["even"], {"seed": "2"})
     assert image.create_time.seconds > 0
 
 
@@ -270,7 +274,7 @@ def test_pages_put_together_are_the_whole_list(stubs, label, page_size):
         if not token:
             break
         assert len(page.images) == page_size
-    assert found == ([2, 4, 6] if label else [1, 2, 3, 4, 5, 6])
+    assert found == (ALL_IDS[1::2] if label else ALL_IDS)
 
 
 def test_bad_pages_are_refused(stubs):
@@ -283,19 +287,19 @@ def test_bad_pages_are_refused(stubs):
     ]:
         error = error_of(stubs.gallery.ListImages, gallery_service_pb2.ListImagesRequest(**arguments))
         assert (error.code.name, set(error.violations)) == ("INVALID_ARGUMENT", {field})
-    assert list_images(stubs, page_size=2, page_token=token).images[0].image_id == 2
+    assert list_images(stubs, page_size=2, page_token=token).images[0].image_id == ALL_IDS[1]
 
 
 @pytest.mark.parametrize(("side_px", "size"), [(0, (20, 10)), (16, (16, 8)), (1024, (20, 10))])
 def test_thumbnail_is_a_jpeg_within_the_side(stubs, side_px, size):
-    request = gallery_service_pb2.GetThumbnailRequest(image_id=1, side_px=side_px)
+    request = gallery_service_pb2.GetThumbnailRequest(image_id=FIRST_ID, side_px=side_px)
     image = Image.open(BytesIO(stubs.gallery.GetThumbnail(request, timeout=TIMEOUT_S).jpeg))
     assert (image.format, image.size) == ("JPEG", size)
 
 
 @pytest.mark.parametrize("side_px", [-1, 1, 15, 1025])
 def test_thumbnail_sides_out_of_range_are_refused(stubs, side_px):
-    request = gallery_service_pb2.GetThumbnailRequest(image_id=1, side_px=side_px)
+    request = gallery_service_pb2.GetThumbnailRequest(image_id=FIRST_ID, side_px=side_px)
     error = error_of(stubs.gallery.GetThumbnail, request)
     assert (error.reason, set(error.violations)) == ("SIDE_OUT_OF_RANGE", {"side_px"})
 
@@ -304,9 +308,10 @@ def test_deleted_image_is_gone_everywhere_and_its_id_stays_unused():
     with served(new_application(hasher=FakeHasher())) as address, grpc.insecure_channel(address) as channel:
         stubs = Stubs(channel)
         stubs.fill()
-        request = gallery_service_pb2.DeleteImageRequest(image_id=IMAGES)
+        request = gallery_service_pb2.DeleteImageRequest(image_id=ALL_IDS[-1])
         assert stubs.gallery.DeleteImage(request, timeout=TIMEOUT_S).sequence == IMAGES + 1
         assert error_of(stubs.gallery.DeleteImage, request).reason == "IMAGE_NOT_FOUND"
-        assert IMAGES not in {hit.image_id for hit in search(stubs, image=png(IMAGES - 1)).hits}
-        assert [image.image_id for image in list_images(stubs).images] == [1, 2, 3, 4, 5]
-        assert [response.ingested.image_id for response in stubs.fill()] == [1, 2, 3, 4, 5, IMAGES + 1]
+        assert ALL_IDS[-1] not in {hit.image_id for hit in search(stubs, image=png(IMAGES - 1)).hits}
+        assert [image.image_id for image in list_images(stubs).images] == ALL_IDS[:-1]
+        refilled = [response.ingested.image_id for response in stubs.fill()]
+        assert refilled == [*ALL_IDS[:-1], ALL_IDS[-1] + 1]

@@ -25,7 +25,7 @@ from service.errors import ConflictError
 from service.rpc.api_error import read_rpc_error
 from service.rpc.server import SERVICES, Server
 from service.rpc.settings import MAX_MESSAGE_BYTES, ServerSettings
-from tests.contracts.fakes import FakeBackbone, FakeHasher, new_application, png, served
+from tests.contracts.fakes import FIRST_ID, FakeBackbone, FakeHasher, new_application, png, served
 
 TIMEOUT_S = 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -237,7 +237,7 @@ def test_stopping_says_not_serving_answers_what_is_under_way_and_takes_no_more(b
             stats(channel)
         backbone.gate.set()
         assert under_way.result().codes
-        assert next(upload).ingested.image_id == 1
+        assert next(upload).ingested.image_id == FIRST_ID
         with pytest.raises(grpc.RpcError) as caught:
             next(upload)
         assert read_rpc_error(caught.value).reason == "SERVER_STOPPING"

@@ -14,7 +14,7 @@ from service.application import Application
 from service.errors import ResourceExhaustedError
 from service.rpc.api_error import read_rpc_error, read_status
 from service.rpc.settings import ServerSettings
-from tests.contracts.fakes import FakeBackbone, FakeHasher, new_application, png, served
+from tests.contracts.fakes import FIRST_ID, FakeBackbone, FakeHasher, new_application, png, served
 
 TIMEOUT_S = 20
 
@@ -73,7 +73,7 @@ def test_every_image_is_answered_in_order_with_its_tag():
     with gallery_with() as gallery:
         responses = list(gallery.ingest(request(seed) for seed in range(70)))
         assert [response.tag for response in responses] == [f"t{seed}" for seed in range(70)]
-        assert [response.ingested.image_id for response in responses] == list(range(1, 71))
+        assert [response.ingested.image_id for response in responses] == [FIRST_ID + n for n in range(70)]
         assert [response.ingested.sequence for response in responses] == list(range(1, 71))
         assert not any(response.ingested.HasField("duplicate_of") for response in responses)
 
@@ -109,7 +109,7 @@ def test_the_same_bytes_are_kept_once():
 def test_a_bad_image_is_refused_and_the_stream_goes_on(changes, reason, field):
     with gallery_with(max_image_bytes=50_000) as gallery:
         before, bad, after = gallery.ingest([request(1), request(2, **changes), request(3)])
-        assert (before.ingested.image_id, after.ingested.image_id) == (1, 2)
+        assert (before.ingested.image_id, after.ingested.image_id) == (FIRST_ID, FIRST_ID + 1)
         assert bad.tag == changes.get("tag", "t2")
         error = read_status(bad.error)
         assert (error.code.name, error.reason, set(error.violations)) == ("INVALID_ARGUMENT", reason, {field})
@@ -119,7 +119,7 @@ def test_long_and_unicode_names_within_the_limit_are_kept():
     with gallery_with() as gallery:
         name = "日本語/🖼" * 170
         (response,) = gallery.ingest([request(1, name=name, labels=["größe"], attributes={"ключ": ""})])
-        row = gallery.application.catalog.get_images([response.ingested.image_id])[1]
+        row = gallery.application.pictures.row(response.ingested.image_id)
         assert (row.name, row.labels, dict(row.attributes)) == (name, ("größe",), {"ключ": ""})
 
 
@@ -175,7 +175,7 @@ def test_a_cancelled_upload_keeps_what_was_acknowledged_and_leaves_no_thread():
         to_send: queue.Queue = queue.Queue()
         stream = gallery.ingest(iter(to_send.get, None))
         to_send.put(request(1))
-        assert next(stream).ingested.image_id == 1
+        assert next(stream).ingested.image_id == FIRST_ID
         stream.cancel()
         to_send.put(None)
         wait_until(lambda: not upload_threads())
@@ -197,7 +197,7 @@ def test_a_silent_client_is_sent_away_after_its_images_are_answered():
         to_send: queue.Queue = queue.Queue()
         stream = gallery.ingest(iter(to_send.get, None))
         to_send.put(request(1))
-        assert next(stream).ingested.image_id == 1
+        assert next(stream).ingested.image_id == FIRST_ID
         error = end_of(stream)
         to_send.put(None)
         assert (error.code.name, error.reason) == ("DEADLINE_EXCEEDED", "UPLOAD_IDLE")

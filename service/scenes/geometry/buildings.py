@@ -28,12 +28,11 @@ def window_grid(
     quad: Points, columns: int, rows: int, *, width: float = 0.55, height: float = 0.6
 ) -> list[Points]:
     """Return panes in rows and columns over a facade; width and height are shares of a cell."""
-    u, v = 0.5 * (1 - width), 0.5 * (1 - height)
-    return [
-        patch(quad, (i + u) / columns, (j + v) / rows, (i + 1 - u) / columns, (j + 1 - v) / rows)
-        for j in range(rows)
-        for i in range(columns)
-    ]
+    u = (np.arange(columns)[:, None] + 0.5 + 0.5 * width * np.array([-1, 1, 1, -1])) / columns  # columns 4
+    v = (np.arange(rows)[:, None] + 0.5 + 0.5 * height * np.array([-1, -1, 1, 1])) / rows  # rows 4
+    u, v = u[None, :, :, None], v[:, None, :, None]
+    panes = (1 - v) * ((1 - u) * quad[0] + u * quad[1]) + v * ((1 - u) * quad[3] + u * quad[2])
+    return list(panes.reshape(-1, 4, 2).astype(np.float32))
 
 
 def draw_tower(stamp: Stamp, wall: Colour, *, width: float, columns: int, rows: int) -> None:
@@ -45,12 +44,12 @@ def draw_tower(stamp: Stamp, wall: Colour, *, width: float, columns: int, rows: 
     foot = scaled(wall, 0.82)
     if top == "steps":
         stamp.add(rectangle(-0.6 * half, 0.8, 0.6 * half, 0.95), Material.MASONRY, wall, foot=foot)
-        stamp.add(line(0, 0.94, 0, 1.08, 0.012), Material.METAL, scaled(wall, 0.6))
+        stamp.add(line(0.0, 0.94, 0.0, 1.08, 0.012), Material.METAL, scaled(wall, 0.6))
     elif top == "slant":
         stamp.add(polygon((-half, 0.85), (half, 0.85), (half, 1.0)), Material.MASONRY, scaled(wall, 1.1))
     elif top == "spire":
         stamp.add(
-            polygon((-0.7 * half, 0.85), (0.7 * half, 0.85), (0, 1.12)), Material.ROOF, scaled(wall, 0.8)
+            polygon((-0.7 * half, 0.85), (0.7 * half, 0.85), (0.0, 1.12)), Material.ROOF, scaled(wall, 0.8)
         )
     stamp.add(rectangle(-half, -0.02, half, eaves), Material.MASONRY, wall, foot=foot)
     stamp.add(
@@ -74,14 +73,14 @@ def draw_house(stamp: Stamp, wall: Colour, *, width: float = 1.3) -> None:
     foot = scaled(wall, 0.85)
     stamp.add(rectangle(-half, -0.02, half, eaves), Material.MASONRY, wall, foot=foot)
     if stamp.sketch.chance(0.45):
-        stamp.add(polygon((-half, eaves - 0.01), (half, eaves - 0.01), (0, 0.98)), Material.MASONRY, wall)
+        stamp.add(polygon((-half, eaves - 0.01), (half, eaves - 0.01), (0.0, 0.98)), Material.MASONRY, wall)
         slope = stamp.sketch.between(0.07, 0.1)
         gable = polygon(
             (-half - 0.08, eaves - 0.06),
-            (0, 1.02),
+            (0.0, 1.02),
             (half + 0.08, eaves - 0.06),
             (half + 0.08, eaves + 0.02),
-            (0, 1.02 + slope),
+            (0.0, 1.02 + slope),
             (-half - 0.08, eaves + 0.02),
         )
         stamp.add(gable, Material.ROOF, roof)
@@ -112,7 +111,7 @@ def draw_house(stamp: Stamp, wall: Colour, *, width: float = 1.3) -> None:
     stamp.add(
         [rectangle(p - 0.125, 0.175, p + 0.125, 0.425) for p in places],
         Material.PLAIN,
-        mix(wall, (1, 1, 1), 0.6),
+        mix(wall, (1.0, 1.0, 1.0), 0.6),
     )
     add_windows(stamp, panes, lit_share=0.75)
 
@@ -140,23 +139,28 @@ def draw_lighthouse(stamp: Stamp, band: Colour) -> None:
     stamp.add(shaft, Material.MASONRY, (0.92, 0.91, 0.88), roundness=0.4)
     quad = shaft[[3, 2, 1, 0]]
     stamp.add(
-        [patch(quad, 0, v, 1, v + 0.17) for v in (0.12, 0.46, 0.80)], Material.MASONRY, band, roundness=0.4
+        [patch(quad, 0.0, v, 1.0, v + 0.17) for v in (0.12, 0.46, 0.80)],
+        Material.MASONRY,
+        band,
+        roundness=0.4,
     )
     stamp.add(rectangle(-0.11, 0.78, 0.11, 0.81), Material.METAL, (0.25, 0.25, 0.28))
     stamp.add(rectangle(-0.06, 0.81, 0.06, 0.91), Material.GLASS, (0.7, 0.75, 0.7), glow=(1.1, 0.95, 0.6))
-    stamp.add(polygon((-0.08, 0.91), (0.08, 0.91), (0, 1.0)), Material.ROOF, band)
+    stamp.add(polygon((-0.08, 0.91), (0.08, 0.91), (0.0, 1.0)), Material.ROOF, band)
 
 
 def add_facade(sketch: Sketch, quad: Points, wall: Colour, *, columns: int, rows: int) -> None:
     """Add a house front in perspective: wall, cornice, shop floor, windows with frames."""
     rng = sketch.rng
     sketch.add(quad, Material.MASONRY, wall, foot=scaled(wall, 0.85))
-    sketch.add(patch(quad, 0, 0, 1, 0.035), Material.MASONRY, scaled(wall, 1.18))
+    sketch.add(patch(quad, 0.0, 0.0, 1.0, 0.035), Material.MASONRY, scaled(wall, 1.18))
     shop = 1.0 - 0.9 / (rows + 1)
-    upper = np.concatenate([quad[:2], patch(quad, 0, 0, 1, shop)[2:]])
+    upper = np.concatenate([quad[:2], patch(quad, 0.0, 0.0, 1.0, shop)[2:]])
     panes = window_grid(upper, columns, rows, width=0.5, height=0.62)
     sketch.add(
-        window_grid(upper, columns, rows, width=0.64, height=0.72), Material.PLAIN, mix(wall, (1, 1, 1), 0.5)
+        window_grid(upper, columns, rows, width=0.64, height=0.72),
+        Material.PLAIN,
+        mix(wall, (1.0, 1.0, 1.0), 0.5),
     )
     add_windows(sketch, panes, lit_share=0.5)
     add_windows(sketch, [patch(quad, 0.08, shop + 0.04, 0.62, 0.94)], lit_share=0.7)

@@ -130,7 +130,7 @@ def compose_forest(sketch: Sketch) -> None:
             if sketch.chance(0.75):
                 if conifers and row < rows - 1:
                     draw_conifer(
-                        sketch.stamp(float(x), foot, 0.45 + 0.45 * near, distance=0.5 * (1 - near)),
+                        sketch.stamp(float(x), foot, 0.45 + 0.45 * near, distance=0.5 * (1.0 - near)),
                         scaled(mix(leaf, NEEDLE_GREEN, 0.6), 1.2),
                     )
                 else:
@@ -158,7 +158,7 @@ def _add_trunk(sketch: Sketch, x: float, foot: float, near: float, bark: Colour,
     width = (0.014 + 0.055 * near**2) * sketch.between(0.7, 1.3)
     lean, distance = sketch.between(-0.03, 0.03), 0.5 * (1 - near)
     trunk = stroke(polygon((x - lean, -0.05), (x, 0.5 * foot), (x, foot)), (0.7 * width, 1.15 * width))
-    sketch.add_shadow(x, foot, 3 * width)
+    sketch.add_shadow(x, foot, 3.0 * width)
     sketch.add(trunk, Material.WOOD, bark, foot=scaled(bark, 0.75), roundness=0.4, distance=distance)
     if birch:
         marks = sketch.rng.uniform(0.05, foot - 0.03, 9)
@@ -230,14 +230,14 @@ def _add_fountain(sketch: Sketch, x: float, y: float, stone: Colour) -> None:
     sketch.add_shadow(x, y, 0.34)
     stamp.add(
         [
-            stroke(arc((0, 0.9), (side * 0.25, 1.05), (side * 0.42, 0.2)), (0.02, 0.05))
+            stroke(arc((0.0, 0.9), (side * 0.25, 1.05), (side * 0.42, 0.2)), (0.02, 0.05))
             for side in (-1.0, -0.5, 0.5, 1.0)
         ],
         Material.PLAIN,
         (0.84, 0.9, 0.94),
     )
-    stamp.add(line(0, 0.1, 0, 0.9, 0.08), Material.MASONRY, stone, roundness=0.3)
-    stamp.add(ellipse(0, 0.55, 0.26, 0.06), Material.MASONRY, scaled(stone, 1.15))
+    stamp.add(line(0.0, 0.1, 0.0, 0.9, 0.08), Material.MASONRY, stone, roundness=0.3)
+    stamp.add(ellipse(0.0, 0.55, 0.26, 0.06), Material.MASONRY, scaled(stone, 1.15))
     stamp.add(
         polygon((-0.62, 0.18), (0.62, 0.18), (0.5, -0.04), (-0.5, -0.04)),
         Material.MASONRY,
@@ -245,5 +245,5 @@ def _add_fountain(sketch: Sketch, x: float, y: float, stone: Colour) -> None:
         foot=scaled(stone, 0.7),
         roundness=0.3,
     )
-    stamp.add(ellipse(0, 0.18, 0.62, 0.12), Material.MASONRY, scaled(stone, 1.2))
-    stamp.add(ellipse(0, 0.18, 0.54, 0.09), Material.PLAIN, (0.32, 0.5, 0.58))
+    stamp.add(ellipse(0.0, 0.18, 0.62, 0.12), Material.MASONRY, scaled(stone, 1.2))
+    stamp.add(ellipse(0.0, 0.18, 0.54, 0.09), Material.PLAIN, (0.32, 0.5, 0.58))

@@ -92,7 +92,7 @@ def _add_walls(sketch: Sketch, back: Points, window: Points) -> None:
     sketch.add(
         polygon((-0.02, -0.02), (1.02, -0.02), (right, ceiling), (left, ceiling)),
         Material.MASONRY,
-        mix(wall, (1, 1, 1), 0.55),
+        mix(wall, (1.0, 1.0, 1.0), 0.55),
     )
     ground = polygon((left, floor), (right, floor), (1.04, 1.02), (-0.04, 1.02))
     sketch.add(ground, Material.WOOD, scaled(wood, 0.95), foot=scaled(wood, 0.75))
@@ -100,9 +100,9 @@ def _add_walls(sketch: Sketch, back: Points, window: Points) -> None:
         patch(ground, u, 0.0, u + 0.006, 1.0) for u in np.linspace(0.08, 0.92, sketch.count(6, 11)).tolist()
     ]
     sketch.add(seams, Material.WOOD, scaled(wood, 0.6))
-    sketch.add(rectangle(left, floor - 0.018, right, floor), Material.WOOD, mix(wall, (1, 1, 1), 0.6))
+    sketch.add(rectangle(left, floor - 0.018, right, floor), Material.WOOD, mix(wall, (1.0, 1.0, 1.0), 0.6))
     (x0, y0), (x1, y1) = window[0].tolist(), window[2].tolist()
-    frame = mix(pick(sketch.rng, _WOODS), (1, 1, 1), 0.3)
+    frame = mix(pick(sketch.rng, _WOODS), (1.0, 1.0, 1.0), 0.3)
     bars = [line(x0, y, x1, y, 0.014) for y in (y0, y1)] + [
         line(x, y0 - 0.007, x, y1 + 0.007, 0.014) for x in (x0, 0.5 * (x0 + x1), x1)
     ]
@@ -173,7 +173,7 @@ def _add_shelf(sketch: Sketch, x: float, foot: float) -> None:
 def _add_sofa(sketch: Sketch, x: float, foot: float) -> None:
     cloth, half = pick(sketch.rng, (*BRIGHTS, *WALLS), 0.1), sketch.between(0.8, 1.15)
     stamp = sketch.stamp(x, foot, 0.24)
-    sketch.add_shadow(x, foot, 0.24 * 2 * half)
+    sketch.add_shadow(x, foot, 0.24 * 2.0 * half)
     stamp.add(
         [rectangle(s * half - 0.05, -0.08, s * half + 0.05, 0.05) for s in (-0.85, 0.85)],
         Material.WOOD,
@@ -181,7 +181,7 @@ def _add_sofa(sketch: Sketch, x: float, foot: float) -> None:
     )
     stamp.add(rectangle(-half, 0.1, half, 0.95), Material.CLOTH, scaled(cloth, 0.82), foot=scaled(cloth, 0.6))
     stamp.add(rectangle(-half, 0.0, half, 0.42), Material.CLOTH, scaled(cloth, 0.9), foot=scaled(cloth, 0.7))
-    for side in (-1, 1):
+    for side in (-1.0, 1.0):
         low, high = sorted((0.02 * side, side * (half - 0.12)))
         stamp.add(rectangle(low, 0.32, high, 0.5), Material.CLOTH, scaled(cloth, 1.1), foot=cloth)
         stamp.add(
@@ -209,7 +209,7 @@ def _add_bed(sketch: Sketch, x: float, foot: float) -> None:
     stamp.add(
         polygon((-0.74, 0.75), (0.74, 0.75), (0.92, 0.28), (-0.92, 0.28)), Material.CLOTH, (0.9, 0.89, 0.86)
     )
-    for side in (-1, 1):
+    for side in (-1.0, 1.0):
         stamp.add(
             ellipse(0.36 * side, 0.76, 0.27, 0.11),
             Material.CLOTH,
@@ -229,7 +229,7 @@ def _add_bed(sketch: Sketch, x: float, foot: float) -> None:
     stamp.add(
         polygon((-0.79, 0.62), (0.79, 0.62), (0.83, 0.52), (-0.83, 0.52)),
         Material.CLOTH,
-        mix(cloth, (1, 1, 1), 0.5),
+        mix(cloth, (1.0, 1.0, 1.0), 0.5),
     )
 
 
@@ -237,7 +237,7 @@ def _add_table(sketch: Sketch, x: float, foot: float) -> None:
     wood, stamp = pick(sketch.rng, _WOODS), sketch.stamp(x, foot, 0.14)
     sketch.add_shadow(x, foot, 0.34)
     stamp.add(
-        [line(at, 0, at, 0.8, 0.09) for at in (-0.85, 0.85)]
+        [line(at, 0.0, at, 0.8, 0.09) for at in (-0.85, 0.85)]
         + [line(at, 0.2, at, 0.8, 0.07) for at in (-0.6, 0.6)],
         Material.WOOD,
         scaled(wood, 0.65),
@@ -252,7 +252,7 @@ def _add_table(sketch: Sketch, x: float, foot: float) -> None:
         roundness=0.4,
     )
     stamp.add(
-        ellipse(0, 1.16, 0.36, 0.24, start=np.pi, stop=2 * np.pi),
+        ellipse(0.0, 1.16, 0.36, 0.24, start=np.pi, stop=2.0 * np.pi),
         Material.MASONRY,
         bowl,
         foot=scaled(bowl, 0.7),
@@ -263,8 +263,8 @@ def _add_table(sketch: Sketch, x: float, foot: float) -> None:
 def _add_floor_lamp(sketch: Sketch, x: float, foot: float) -> None:
     stamp = sketch.stamp(x, foot, sketch.between(0.36, 0.46))
     shade = mix(pick(sketch.rng, BRIGHTS), (0.95, 0.9, 0.78), 0.7)
-    stamp.add(ellipse(0, 0.0, 0.13, 0.03), Material.METAL, (0.22, 0.2, 0.2))
-    stamp.add(line(0, 0, 0, 0.8, 0.025), Material.METAL, (0.22, 0.2, 0.2))
+    stamp.add(ellipse(0.0, 0.0, 0.13, 0.03), Material.METAL, (0.22, 0.2, 0.2))
+    stamp.add(line(0.0, 0.0, 0.0, 0.8, 0.025), Material.METAL, (0.22, 0.2, 0.2))
     stamp.add(
         polygon((-0.2, 0.72), (0.2, 0.72), (0.12, 1.0), (-0.12, 1.0)),
         Material.CLOTH,

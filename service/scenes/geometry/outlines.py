@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from service.scenes.scene import Points
 
-Profile = Float[np.ndarray, " count"]
+Profile = Float[np.ndarray, " _"]
 
 
 def polygon(*corners: tuple[float, float]) -> Points:

@@ -67,10 +67,10 @@ def draw_motor_boat(stamp: Stamp, hull: Colour) -> None:
 
 def draw_rowing_boat(stamp: Stamp, hull: Colour) -> None:
     """Draw an empty rowing boat, about four times as long as high."""
-    stamp.add(ellipse(0, 0.86, 1.7, 0.2), Material.WOOD, scaled(hull, 0.45))
+    stamp.add(ellipse(0.0, 0.86, 1.7, 0.2), Material.WOOD, scaled(hull, 0.45))
     stamp.add([line(x, 0.74, x + 0.1, 0.98, 0.16) for x in (-0.8, 0.0, 0.7)], Material.WOOD, _TIMBER)
     bow = np.concatenate(
-        [arc((-1.75, 0.95), (0, 0.5), (1.75, 0.95)), arc((1.5, 0.2), (0, -0.15), (-1.5, 0.2))]
+        [arc((-1.75, 0.95), (0.0, 0.5), (1.75, 0.95)), arc((1.5, 0.2), (0.0, -0.15), (-1.5, 0.2))]
     )
     stamp.add(bow.astype(np.float32), Material.WOOD, hull, foot=scaled(hull, 0.6))
 
@@ -102,8 +102,8 @@ def draw_car(stamp: Stamp, paint: Colour) -> None:
 
 def draw_street_lamp(stamp: Stamp) -> None:
     """Draw a street lamp that shines at night."""
-    stamp.add(line(0, -0.02, 0, 0.92, 0.03), Material.METAL, _DARK)
-    stamp.add(stroke(arc((0, 0.9), (0.02, 1.0), (0.16, 0.98)), (0.025, 0.02)), Material.METAL, _DARK)
+    stamp.add(line(0.0, -0.02, 0.0, 0.92, 0.03), Material.METAL, _DARK)
+    stamp.add(stroke(arc((0.0, 0.9), (0.02, 1.0), (0.16, 0.98)), (0.025, 0.02)), Material.METAL, _DARK)
     stamp.add(
         ellipse(0.19, 0.96, 0.055, 0.04, count=14),
         Material.GLASS,
@@ -118,7 +118,7 @@ def draw_person(stamp: Stamp) -> None:
     coat, trousers = pick(rng, BRIGHTS, 0.1), scaled(pick(rng, BRIGHTS, 0.1), 0.45)
     skin = mix((0.92, 0.74, 0.62), (0.40, 0.26, 0.18), float(rng.random()))
     stamp.add(
-        [line(-0.05, 0, -0.045, 0.48, 0.085), line(0.06, 0, 0.045, 0.48, 0.085)], Material.CLOTH, trousers
+        [line(-0.05, 0.0, -0.045, 0.48, 0.085), line(0.06, 0.0, 0.045, 0.48, 0.085)], Material.CLOTH, trousers
     )
     stamp.add(
         [line(-0.15, 0.44, -0.1, 0.78, 0.06), line(0.15, 0.44, 0.1, 0.78, 0.06)],
@@ -128,9 +128,11 @@ def draw_person(stamp: Stamp) -> None:
     stamp.add(
         polygon((-0.11, 0.42), (0.11, 0.42), (0.13, 0.8), (-0.13, 0.8)), Material.CLOTH, coat, roundness=0.2
     )
-    stamp.add(ellipse(0, 0.9, 0.075, 0.09, count=14), Material.PLAIN, skin, roundness=0.2)
+    stamp.add(ellipse(0.0, 0.9, 0.075, 0.09, count=14), Material.PLAIN, skin, roundness=0.2)
     stamp.add(
-        ellipse(0, 0.92, 0.08, 0.085, start=0, stop=np.pi, count=12), Material.PLAIN, scaled(trousers, 0.5)
+        ellipse(0.0, 0.92, 0.08, 0.085, start=0.0, stop=np.pi, count=12),
+        Material.PLAIN,
+        scaled(trousers, 0.5),
     )
 
 
@@ -139,11 +141,11 @@ def draw_parasol(stamp: Stamp, cloth: Colour) -> None:
     stamp.add(
         polygon((-0.5, -0.06), (0.45, -0.06), (0.62, 0.05), (-0.33, 0.05)),
         Material.CLOTH,
-        mix(cloth, (1, 1, 1), 0.35),
+        mix(cloth, (1.0, 1.0, 1.0), 0.35),
     )
-    stamp.add(line(0, 0, 0.06, 0.9, 0.03), Material.WOOD, (0.8, 0.76, 0.7))
+    stamp.add(line(0.0, 0.0, 0.06, 0.9, 0.03), Material.WOOD, (0.8, 0.76, 0.7))
     stamp.add(
-        ellipse(0.06, 0.66, 0.56, 0.36, start=0, stop=np.pi),
+        ellipse(0.06, 0.66, 0.56, 0.36, start=0.0, stop=np.pi),
         Material.CLOTH,
         cloth,
         foot=scaled(cloth, 0.82),
@@ -156,7 +158,7 @@ def draw_parasol(stamp: Stamp, cloth: Colour) -> None:
 def draw_rock(stamp: Stamp, rock: Colour) -> None:
     """Draw a boulder, rather wider than high."""
     rng = stamp.sketch.rng
-    stone = blob(rng, 0, 0.42, 0.8, 0.55, roughness=0.16)
+    stone = blob(rng, 0.0, 0.42, 0.8, 0.55, roughness=0.16)
     stone[:, 1] = np.maximum(stone[:, 1], 0.0)
     stamp.add(stone, Material.ROCK, scaled(rock, 1.15), foot=scaled(rock, 0.6), roundness=0.35)
 
@@ -167,8 +169,8 @@ def draw_bale(stamp: Stamp) -> None:
     stamp.add(
         np.concatenate(
             [
-                ellipse(-0.35, 0.5, 0.36, 0.5, start=np.pi / 2, stop=1.5 * np.pi),
-                ellipse(0.4, 0.5, 0.36, 0.5, start=-np.pi / 2, stop=np.pi / 2),
+                ellipse(-0.35, 0.5, 0.36, 0.5, start=np.pi / 2.0, stop=1.5 * np.pi),
+                ellipse(0.4, 0.5, 0.36, 0.5, start=-np.pi / 2.0, stop=np.pi / 2.0),
             ]
         ),
         Material.EARTH,
@@ -183,7 +185,7 @@ def draw_bale(stamp: Stamp) -> None:
 def draw_scarecrow(stamp: Stamp) -> None:
     """Draw a scarecrow."""
     rng = stamp.sketch.rng
-    stamp.add([line(0, -0.02, 0, 0.8, 0.04), line(-0.36, 0.62, 0.36, 0.62, 0.04)], Material.WOOD, _TIMBER)
+    stamp.add([line(0.0, -0.02, 0.0, 0.8, 0.04), line(-0.36, 0.62, 0.36, 0.62, 0.04)], Material.WOOD, _TIMBER)
     coat = pick(rng, BRIGHTS, 0.1)
     stamp.add(
         polygon(
@@ -200,7 +202,7 @@ def draw_scarecrow(stamp: Stamp) -> None:
         coat,
         foot=scaled(coat, 0.7),
     )
-    stamp.add(ellipse(0, 0.79, 0.1, 0.11), Material.CLOTH, (0.84, 0.72, 0.48), roundness=0.3)
+    stamp.add(ellipse(0.0, 0.79, 0.1, 0.11), Material.CLOTH, (0.84, 0.72, 0.48), roundness=0.3)
     stamp.add(
         polygon((-0.2, 0.86), (0.2, 0.86), (0.1, 0.88), (0.06, 1.0), (-0.06, 1.0), (-0.1, 0.88)),
         Material.CLOTH,

@@ -109,7 +109,7 @@ def compose_street(sketch: Sketch) -> None:
         for side in (-1.0, 1.0):
             if sketch.chance(0.55):
                 draw_street_lamp(
-                    sketch.stamp(vanishing + side * 1.45 * half * near, y, 0.85 * near, flip=side > 0)
+                    sketch.stamp(vanishing + side * 1.45 * half * near, y, 0.85 * near, flip=side > 0.0)
                 )
             if sketch.chance(0.5):
                 draw_person(
@@ -151,7 +151,7 @@ def _add_row_of_houses(
         ]
         (xa, ta, ba), (xb, tb, bb) = ends if side > 0 else ends[::-1]
         quad = polygon((xa, ta), (xb, tb), (xb, bb), (xa, ba))
-        wall = scaled(pick(sketch.rng, WALLS), 1.0 if side * sketch.light_x < 0 else 0.78)
+        wall = scaled(pick(sketch.rng, WALLS), 1.0 if side * sketch.light_x < 0.0 else 0.78)
         add_facade(sketch, quad, wall, columns=sketch.count(2, 4), rows=sketch.count(2, 5))
 
 

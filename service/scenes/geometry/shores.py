@@ -60,7 +60,7 @@ def compose_beach(sketch: Sketch) -> None:
     sand = pick(sketch.rng, GROUNDS)
     left, right = sketch.between(0.5, 0.85), sketch.between(0.5, 0.85)
     shore = arc((-0.02, left), (sketch.between(0.2, 0.8), sketch.between(0.5, 0.8)), (1.02, right), count=40)
-    shore[:, 1] += 0.012 * np.sin(np.linspace(0, sketch.between(12, 24), 40))
+    shore[:, 1] += 0.012 * np.sin(np.linspace(0, sketch.between(12.0, 24.0), 40))
     for lift, width in ((-0.075, 0.008), (-0.045, 0.012), (-0.006, 0.03)):
         sketch.add(
             stroke(shore + polygon((0.0, lift)), (width, 0.7 * width)), Material.PLAIN, (0.9, 0.93, 0.94)
@@ -84,8 +84,8 @@ def compose_beach(sketch: Sketch) -> None:
         for _ in range(sketch.count(1, 3)):
             x = sketch.between(0.02, 0.25)
             y = sketch.between(low, 0.96)
-            sketch.add_shadow(1 - x if side else x, y, 0.2)
-            draw_palm(sketch.stamp(1 - x if side else x, y, sketch.between(0.5, 0.75), flip=side), leaf)
+            sketch.add_shadow(1.0 - x if side else x, y, 0.2)
+            draw_palm(sketch.stamp(1.0 - x if side else x, y, sketch.between(0.5, 0.75), flip=side), leaf)
 
 
 def _add_headland(sketch: Sketch, horizon: float) -> None:

@@ -20,7 +20,10 @@ def draw_tree(stamp: Stamp, leaf: Colour) -> None:
     rng = stamp.sketch.rng
     bark = jittered(rng, BARK, 0.04)
     stamp.add(
-        stroke(polygon((0, -0.02), (0.01, 0.3), (0.0, 0.6)), (0.10, 0.05)), Material.WOOD, bark, roundness=0.4
+        stroke(polygon((0.0, -0.02), (0.01, 0.3), (0.0, 0.6)), (0.10, 0.05)),
+        Material.WOOD,
+        bark,
+        roundness=0.4,
     )
     for x, y, radius, brightness in (
         (-0.17, 0.52, 0.20, 0.74),
@@ -40,7 +43,7 @@ def draw_conifer(stamp: Stamp, needle: Colour = NEEDLE_GREEN) -> None:
     rng = stamp.sketch.rng
     skirts = int(rng.integers(3, 6))
     width = rng.uniform(0.36, 0.52)
-    stamp.add(line(0, -0.02, 0, 0.2, 0.06), Material.WOOD, BARK)
+    stamp.add(line(0.0, -0.02, 0.0, 0.2, 0.06), Material.WOOD, BARK)
     for number in range(skirts):
         low = 0.10 + 0.78 * number / skirts
         half = 0.5 * width * (1.0 - 0.78 * number / skirts)
@@ -56,7 +59,7 @@ def draw_palm(stamp: Stamp, leaf: Colour) -> None:
     """Draw a leaning palm."""
     rng = stamp.sketch.rng
     lean = float(rng.uniform(0.08, 0.3))
-    trunk = arc((0, -0.02), (0.02, 0.5), (lean, 0.82))
+    trunk = arc((0.0, -0.02), (0.02, 0.5), (lean, 0.82))
     stamp.add(
         stroke(trunk, (0.065, 0.035)), Material.WOOD, jittered(rng, (0.5, 0.4, 0.3), 0.04), roundness=0.4
     )
@@ -82,19 +85,19 @@ def draw_topiary(stamp: Stamp, leaf: Colour) -> None:
     rng = stamp.sketch.rng
     dark = scaled(leaf, 0.65)
     if stamp.sketch.chance(0.5):
-        stamp.add(line(0, 0, 0, 0.8, 0.05), Material.WOOD, BARK)
+        stamp.add(line(0.0, 0.0, 0.0, 0.8, 0.05), Material.WOOD, BARK)
         stamp.add(
-            blob(rng, 0, 0.36, 0.25, 0.24, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
+            blob(rng, 0.0, 0.36, 0.25, 0.24, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
         )
         stamp.add(
-            blob(rng, 0, 0.78, 0.18, 0.18, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
+            blob(rng, 0.0, 0.78, 0.18, 0.18, roughness=0.03), Material.LEAVES, leaf, foot=dark, roundness=0.5
         )
     else:
         stamp.add(
-            polygon((-0.24, 0.14), (0.24, 0.14), (0, 1.0)), Material.LEAVES, leaf, foot=dark, roundness=0.5
+            polygon((-0.24, 0.14), (0.24, 0.14), (0.0, 1.0)), Material.LEAVES, leaf, foot=dark, roundness=0.5
         )
         stamp.add(
-            polygon((-0.14, 0), (0.14, 0), (0.18, 0.16), (-0.18, 0.16)),
+            polygon((-0.14, 0.0), (0.14, 0.0), (0.18, 0.16), (-0.18, 0.16)),
             Material.MASONRY,
             (0.62, 0.36, 0.26),
             roundness=0.4,
@@ -105,7 +108,7 @@ def draw_flowers(stamp: Stamp, bloom: Colour, *, count: int) -> None:
     """Draw a bed of flowers in an oval twice as wide as a unit and half as high."""
     rng = stamp.sketch.rng
     green = pick(rng, LEAVES[:2], 0.03)
-    stamp.add(blob(rng, 0, 0.2, 1.0, 0.24, roughness=0.06), Material.LEAVES, green, foot=scaled(green, 0.6))
+    stamp.add(blob(rng, 0.0, 0.2, 1.0, 0.24, roughness=0.06), Material.LEAVES, green, foot=scaled(green, 0.6))
     angle, radius = rng.uniform(0.0, 2 * np.pi, count), np.sqrt(rng.uniform(0.0, 1.0, count))
     places = np.stack([0.94 * radius * np.cos(angle), 0.24 + 0.22 * radius * np.sin(angle)], axis=1)
     for shade, half in ((0.8, places[::2]), (1.0, places[1::2])):
@@ -135,14 +138,14 @@ def draw_cactus(stamp: Stamp) -> None:
     for side in sides:
         low, high = float(rng.uniform(0.28, 0.5)), float(rng.uniform(0.62, 0.85))
         bow = np.concatenate(
-            [arc((0, low), (0.24 * side, low - 0.02), (0.24 * side, low + 0.18)), [[0.24 * side, high]]]
+            [arc((0.0, low), (0.24 * side, low - 0.02), (0.24 * side, low + 0.18)), [[0.24 * side, high]]]
         )
         stamp.add(
             stroke(bow.astype(np.float32), (0.11, 0.10)), Material.NEEDLES, green, foot=dark, roundness=0.4
         )
         stamp.add(ellipse(0.24 * side, high, 0.05, 0.05), Material.NEEDLES, green)
-    stamp.add(line(0, -0.02, 0, 0.93, 0.17), Material.NEEDLES, green, foot=dark, roundness=0.5)
-    stamp.add(ellipse(0, 0.93, 0.085, 0.085), Material.NEEDLES, green, roundness=0.3)
+    stamp.add(line(0.0, -0.02, 0.0, 0.93, 0.17), Material.NEEDLES, green, foot=dark, roundness=0.5)
+    stamp.add(ellipse(0.0, 0.93, 0.085, 0.085), Material.NEEDLES, green, roundness=0.3)
 
 
 def draw_pot_plant(stamp: Stamp) -> None:
@@ -151,10 +154,12 @@ def draw_pot_plant(stamp: Stamp) -> None:
     leaf = pick(rng, LEAVES[:2], 0.05)
     for angle in np.linspace(0.35, np.pi - 0.35, 7) + rng.normal(0.0, 0.08, 7):
         x, y = 0.42 * float(np.cos(angle)), 0.3 + 0.62 * float(np.sin(angle))
-        blade = _leaf_shape(arc((0, 0.28), (0.3 * x, 0.4 + 0.7 * (y - 0.3)), (x, y)), 0.13)
+        blade = _leaf_shape(arc((0.0, 0.28), (0.3 * x, 0.4 + 0.7 * (y - 0.3)), (x, y)), 0.13)
         stamp.add(blade, Material.LEAVES, jittered(rng, leaf, 0.05), foot=scaled(leaf, 0.6))
     pot = mix(pick(rng, BRIGHTS), (0.6, 0.45, 0.38), 0.5)
-    stamp.add(polygon((-0.13, 0), (0.13, 0), (0.18, 0.3), (-0.18, 0.3)), Material.MASONRY, pot, roundness=0.4)
+    stamp.add(
+        polygon((-0.13, 0.0), (0.13, 0.0), (0.18, 0.3), (-0.18, 0.3)), Material.MASONRY, pot, roundness=0.4
+    )
 
 
 def _leaf_shape(spine: Points, width: float) -> Points:

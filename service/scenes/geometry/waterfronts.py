@@ -82,7 +82,7 @@ def compose_harbour(sketch: Sketch) -> None:
     for x in np.arange(sketch.between(0.05, 0.2), 1.0, sketch.between(0.25, 0.5)):
         stamp = sketch.stamp(float(x), top + 0.02, 0.07)
         stamp.add(
-            polygon((-0.25, 0), (0.25, 0), (0.2, 0.7), (0.4, 1.0), (-0.4, 1.0), (-0.2, 0.7)),
+            polygon((-0.25, 0.0), (0.25, 0.0), (0.2, 0.7), (0.4, 1.0), (-0.4, 1.0), (-0.2, 0.7)),
             Material.METAL,
             (0.2, 0.2, 0.22),
             roundness=0.4,
@@ -95,8 +95,8 @@ def _add_crane(sketch: Sketch, x: float, foot: float, size: float) -> None:
     stamp = sketch.stamp(x, foot, size, distance=0.15, flip=sketch.chance(0.5))
     paint = pick(sketch.rng, BRIGHTS)
     legs = [
-        line(-0.2, 0, -0.08, 0.55, 0.045),
-        line(0.2, 0, 0.08, 0.55, 0.045),
+        line(-0.2, 0.0, -0.08, 0.55, 0.045),
+        line(0.2, 0.0, 0.08, 0.55, 0.045),
         line(-0.15, 0.25, 0.15, 0.25, 0.03),
     ]
     stamp.add(legs, Material.METAL, scaled(paint, 0.8))
@@ -157,7 +157,7 @@ def compose_bridge(sketch: Sketch) -> None:
     for _ in range(sketch.count(1, 4)):
         x = sketch.between(0.0, 0.3)
         sketch.add(
-            blob(sketch.rng, x if left else 1 - x, 1.0, 0.09, 0.07),
+            blob(sketch.rng, x if left else 1.0 - x, 1.0, 0.09, 0.07),
             Material.LEAVES,
             pick(sketch.rng, LEAVES),
             roundness=0.3,
@@ -169,26 +169,26 @@ def _add_stone_bridge(sketch: Sketch, deck: float, foot: float) -> None:
     hump = sketch.between(0.0, 0.07)
     wall = np.concatenate(
         [
-            arc((-0.02, deck), (0.5, deck - 2 * hump), (1.02, deck), count=24),
+            arc((-0.02, deck), (0.5, deck - 2.0 * hump), (1.02, deck), count=24),
             polygon((1.02, foot), (-0.02, foot)),
         ]
     )
     width = 1.06 / spans
     rise = min(0.42 * width, 0.8 * (foot - deck))
     openings = [
-        ellipse(-0.03 + width * (i + 0.5), foot, 0.41 * width, rise + hump, start=np.pi, stop=2 * np.pi)
+        ellipse(-0.03 + width * (i + 0.5), foot, 0.41 * width, rise + hump, start=np.pi, stop=2.0 * np.pi)
         for i in range(spans)
     ]
     rims = [
         ellipse(
-            -0.03 + width * (i + 0.5), foot, 0.45 * width, rise + hump + 0.02, start=np.pi, stop=2 * np.pi
+            -0.03 + width * (i + 0.5), foot, 0.45 * width, rise + hump + 0.02, start=np.pi, stop=2.0 * np.pi
         )
         for i in range(spans)
     ]
     sketch.add([wall, *openings], Material.MASONRY, stone, foot=scaled(stone, 0.75))
     for rim, opening in zip(rims, openings, strict=True):
         sketch.add([rim, opening], Material.MASONRY, scaled(stone, 0.72))
-    parapet = arc((-0.02, deck), (0.5, deck - 2 * hump), (1.02, deck), count=24)
+    parapet = arc((-0.02, deck), (0.5, deck - 2.0 * hump), (1.02, deck), count=24)
     sketch.add(stroke(parapet, (0.018, 0.018)), Material.MASONRY, scaled(stone, 1.2))
 
 

@@ -213,7 +213,7 @@ def compose_glacier(sketch: Sketch) -> None:
             sketch.add(
                 under(drift, crest=top, height=0.09, foot=1.02),
                 Material.ICE,
-                mix(ice, (1, 1, 1), 0.5),
+                mix(ice, (1.0, 1.0, 1.0), 0.5),
                 foot=scaled(ice, 0.85),
                 snow=0.8,
             )
@@ -234,19 +234,19 @@ def _add_icy_bay(sketch: Sketch, shore: float, ice: Colour) -> None:
         stamp = sketch.stamp(x, float(y), size, flip=sketch.chance(0.5))
         stamp.add(
             polygon(
-                (-1, 0),
+                (-1.0, 0.0),
                 (-0.7, 0.5 * height),
                 (-0.2, 0.9 * height),
                 (0.3, 0.5 * height),
                 (0.9, 0.35 * height),
-                (1, 0),
+                (1.0, 0.0),
             ),
             Material.ICE,
-            mix(ice, (1, 1, 1), 0.6),
+            mix(ice, (1.0, 1.0, 1.0), 0.6),
             foot=ice,
         )
         stamp.add(
-            polygon((-0.2, 0.9 * height), (0.3, 0.5 * height), (0.9, 0.35 * height), (1, 0), (0.05, 0)),
+            polygon((-0.2, 0.9 * height), (0.3, 0.5 * height), (0.9, 0.35 * height), (1.0, 0.0), (0.05, 0.0)),
             Material.ICE,
             scaled(ice, 0.82),
         )

@@ -1,0 +1,121 @@
+"""Backbone specs: what each kind leads to, without a network."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import transformers
+
+from service.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
+
+COMMIT = "0123456789" * 4
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny-vit"
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        image_size=16,
+        patch_size=8,
+    )
+    transformers.ViTModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a hub address where nothing listens."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    return tmp_path
+
+
+class NoSuchModel(BaseHTTPRequestHandler):
+    """Answers as the hub does for an unknown model."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815  # named by http.server
+
+    def log_message(self, *args: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def hub_without_models(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    del hub_cache
+    with HTTPServer(("127.0.0.1", 0), NoSuchModel) as server:
+        monkeypatch.setattr(
+            huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}"
+        )
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+def test_the_default_is_the_built_in_descriptor():
+    assert DEFAULT_BACKBONE == "descriptor"
+    assert load_backbone(DEFAULT_BACKBONE).identity.startswith("descriptor@")
+
+
+def test_a_folder_is_loaded_and_names_the_backbone(model_folder: Path):
+    assert load_backbone(str(model_folder)).identity.startswith("tiny-vit@")
+
+
+def test_a_folder_may_be_relative(model_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(model_folder)
+    assert load_backbone(".").identity == load_backbone(str(model_folder)).identity
+
+
+def test_a_cached_hub_model_needs_no_network_and_is_the_same_as_its_folder(
+    model_folder: Path, hub_cache: Path
+):
+    repository = hub_cache / "models--owner--tiny-vit"
+    shutil.copytree(model_folder, repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    assert load_backbone("owner/tiny-vit").identity == load_backbone(str(model_folder)).identity
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.usefixtures("hub_cache")
+def test_an_unreachable_hub_is_told_quickly_with_the_way_out(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(
+        UnavailableError, match=r"did not answer.*hf download owner/model.*--backbone PATH"
+    ) as raised:
+        load_backbone("owner/model")
+    assert raised.value.reason == "HUB_UNREACHABLE"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("hub_without_models")
+def test_a_model_that_the_hub_does_not_know_is_not_found():
+    with pytest.raises(NotFoundError, match="the hub has no model of that name"):
+        load_backbone("owner/model")
+
+
+@pytest.mark.parametrize("spec", ["descriptr", "", "./nowhere", "/nowhere/at/all", "a/b/c"])
+def test_an_unknown_spec_lists_what_is_possible(spec: str):
+    with pytest.raises(NotFoundError, match=r"There is no backbone .*`descriptor`.*folder.*hub name"):
+        load_backbone(spec)
+
+
+def test_a_file_is_refused_in_favour_of_its_folder(model_folder: Path):
+    with pytest.raises(InvalidArgumentError, match="is a file; give the folder it is in"):
+        load_backbone(str(model_folder / "model.safetensors"))
