@@ -25,7 +25,6 @@ from hashing.encoder import Encoder
 from hashing.errors import EmbeddingError, HasherFileError
 from hashing.features import FeatureKind, FeatureMap
 from hashing.joint import JointHasher
-from hashing.labels import LabelInput, read_labels
 from hashing.objective import LossWeights, Topology
 
 FORMAT_VERSION = 1
@@ -40,7 +39,7 @@ class Provenance:
     Attributes:
         name: What people call it; the first half of its identity.
         backbone_identity: The backbone whose embeddings it was fitted on.
-        training_hash: `training_hash` of what it was fitted on.
+        training_hash: SHA-256 (hex) of what it was fitted on.
         created_at: UTC, ISO 8601.
         polyhash_version: The version that fitted it.
     """
@@ -112,17 +111,6 @@ class FittedHasher:
             raise EmbeddingError(
                 f"Embeddings must be finite, got NaN or infinity in row {int(np.argmin(finite))} of {len(embeddings)}."
             )
-
-
-def training_hash(embeddings: Float[np.ndarray, "n d"], y: LabelInput) -> str:
-    """Return the SHA-256 (hex) of training embeddings and labels; equal labels in other forms hash alike."""
-    labels = read_labels(y, len(embeddings))
-    tensors: Tensors = {
-        "embeddings": embeddings,
-        "targets": labels.targets,
-        "weights": labels.weights,
-    }
-    return _digest(tensors, {"classes": labels.classes.tolist()})
 
 
 def hasher_identity(hasher: JointHasher, provenance: Provenance) -> str:

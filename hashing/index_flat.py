@@ -133,7 +133,7 @@ class _Segment:
         distances, rows, kept = self._fetch(xq, k)
         found = []
         for q in range(len(xq)):
-            nearest = np.flatnonzero(kept[q])[:k]
+            nearest = kept[q].nonzero()[0][:k]
             found.append(
                 Neighbours(image_ids=self._image_ids[rows[q, nearest]], distances=distances[q, nearest])
             )

@@ -5,7 +5,7 @@ contact sheet. Everything else receives what it needs from here.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,11 +15,15 @@ from typing import Any
 from hashing.hasher_file import FittedHasher, Provenance, load_hasher, save_hasher
 from hashing.index_build import build_index
 from hashing.joint import JointHasher
+from hashing.peers.codebook_ridge import CodebookRidgeHasher
+from hashing.peers.itq import ITQHasher
+from hashing.peers.lsh import LSHHasher
 from service.application import Application
-from service.errors import ConflictError, ModelMismatchError
+from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
 from service.ports import Backbone, Catalog, DecodedImage, ModelKind
 from service.rpc.server import Server
 from service.storage.store import Store
+from service.usecases.evaluate import LearnerFactory
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import CopyPolicy, Ingestor
 from service.usecases.learn import encode_catalog, read_training_set
@@ -29,6 +33,13 @@ from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
+
+HASHING_METHODS: Mapping[str, LearnerFactory] = {
+    "jmh": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
+    "codebook": lambda lengths, seed: CodebookRidgeHasher(lengths=lengths, random_state=seed),
+    "itq": lambda lengths, seed: ITQHasher(lengths=lengths, random_state=seed),
+    "lsh": lambda lengths, seed: LSHHasher(lengths=lengths, random_state=seed),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +158,21 @@ def serving(application: Application, address: str, *, grace_s: float = 10.0) ->
         yield port
     finally:
         server.stop(grace_s)
+
+
+def hashing_methods(names: Sequence[str]) -> dict[str, LearnerFactory]:
+    """Return the named hashing methods.
+
+    Raises:
+        InvalidArgumentError: There is no method of that name.
+    """
+    for name in names:
+        if name not in HASHING_METHODS:
+            raise InvalidArgumentError(
+                f"There is no hashing method {name!r}. Choose from {', '.join(HASHING_METHODS)}.",
+                reason="METHOD_UNKNOWN",
+            )
+    return {name: HASHING_METHODS[name] for name in names}
 
 
 def hasher_path(store: Store, identity: str) -> Path:

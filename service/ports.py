@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float16, Float32, Int64, UInt8
@@ -67,6 +67,7 @@ class Features:
     feature_maps: Float32[np.ndarray, "n c h w"]
 
 
+@runtime_checkable  # so that shape checks in tests can tell an implementation
 class Backbone(Protocol):
     """Turns images into embeddings and feature maps; one pass serves hashing and emotion."""
 
@@ -102,6 +103,7 @@ class Backbone(Protocol):
 # ---------------------------------------------------------------- hashing
 
 
+@runtime_checkable
 class Hasher(Protocol):
     """The learned map from embeddings to code records."""
 
@@ -269,6 +271,7 @@ class RecordChunk:
     records: UInt8[np.ndarray, "n record_bytes"]
 
 
+@runtime_checkable
 class Catalog(Protocol):
     """The only truth of a store. Every method is one transaction; a returned acknowledgement is durable."""
 
@@ -333,6 +336,7 @@ class Catalog(Protocol):
         ...
 
 
+@runtime_checkable
 class Originals(Protocol):
     """Copies of original files inside a store, found by the sha256 of their bytes."""
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -23,8 +24,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 PLAIN_PROGRESS_EVERY_S = 10.0  # one line in a log file or pipe; a terminal gets a bar
 
@@ -54,7 +55,7 @@ def progress(description: str, *, total: int | None, unit: str) -> Iterator[Mete
         yield _PlainMeter(description, total, unit)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(unit),
@@ -101,9 +102,18 @@ def show_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
+def write_json(document: Any, path: Path) -> None:  # noqa: ANN401 - any JSON value
+    """Write one JSON document to a file, or print it if the path is `-`."""
+    if path == Path("-"):
+        show_json(document)
+    else:
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
 def show_table(title: str, columns: dict[str, str], rows: list[tuple[object, ...]]) -> None:
-    """Print a table; `columns` maps headings to "left" or "right"."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    """Print a table under a title; `columns` maps headings to "left" or "right"."""
+    out.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     for heading, justify in columns.items():
         table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
     for row in rows:

@@ -168,7 +168,7 @@ def contact_sheet(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return one picture with a row per category: instances on a clear summer day, then the first under conditions.
 
-    docs/scenes.png is `Image.fromarray(contact_sheet()).quantize(160).save("docs/scenes.png", optimize=True)`.
+    docs/scenes.png is `Image.fromarray(contact_sheet()).quantize(256, kmeans=3).save("docs/scenes.png", optimize=True)`.
     """
     rows = []
     for category in categories:

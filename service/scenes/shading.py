@@ -34,22 +34,22 @@ class _Look:
     ripple: float = 0.0
     snow: float = 0.0  # share covered in winter
     snow_top: float = 0.0  # how much more of it at the top than at the foot
-    wither: float = 0.0  # how far winter takes its colour to brown
+    bare: float = 0.0  # how far winter takes its colour to brown
     wet: float = 0.0  # how much rain darkens it
     shaded: float = 0.0  # how much shadows on the ground show on it
 
 
 _LOOKS = {
     Material.SKY: _Look(),
-    Material.WATER: _Look(ripple=0.10, wither=0.35, wet=0.15, shaded=0.5),
+    Material.WATER: _Look(ripple=0.10, bare=0.35, wet=0.15, shaded=0.5),
     Material.EARTH: _Look(grain=0.06, blotch=0.05, ground=0.10, snow=0.62, wet=0.25, shaded=1.0),
     Material.SAND: _Look(grain=0.05, ground=0.07, relief=0.03, snow=0.52, wet=0.25, shaded=1.0),
-    Material.GRASS: _Look(grain=0.08, blotch=0.06, ground=0.13, snow=0.74, wither=0.5, wet=0.15, shaded=1.0),
+    Material.GRASS: _Look(grain=0.08, blotch=0.06, ground=0.13, snow=0.74, bare=0.5, wet=0.15, shaded=1.0),
     Material.ROCK: _Look(grain=0.05, blotch=0.07, relief=0.16, snow=0.40, snow_top=0.5, wet=0.25, shaded=0.6),
     Material.ICE: _Look(grain=0.03, blotch=0.04, relief=0.08, snow=0.55, snow_top=0.4, wet=0.1, shaded=0.7),
-    Material.LEAVES: _Look(grain=0.13, relief=0.20, snow=0.42, snow_top=0.75, wither=0.75, wet=0.15),
-    Material.NEEDLES: _Look(grain=0.10, relief=0.14, snow=0.38, snow_top=0.75, wither=0.2, wet=0.15),
-    Material.FLOWERS: _Look(grain=0.08, snow=0.45, snow_top=0.3, wither=0.7, wet=0.1),
+    Material.LEAVES: _Look(grain=0.13, relief=0.20, snow=0.42, snow_top=0.75, bare=0.75, wet=0.15),
+    Material.NEEDLES: _Look(grain=0.10, relief=0.14, snow=0.38, snow_top=0.75, bare=0.2, wet=0.15),
+    Material.FLOWERS: _Look(grain=0.08, snow=0.45, snow_top=0.3, bare=0.7, wet=0.1),
     Material.WOOD: _Look(grain=0.06, blotch=0.05, snow=0.12, snow_top=0.4, wet=0.3),
     Material.MASONRY: _Look(grain=0.04, blotch=0.035, wet=0.15),
     Material.ROOF: _Look(grain=0.06, blotch=0.04, snow=0.80, snow_top=0.2, wet=0.25),
@@ -59,7 +59,7 @@ _LOOKS = {
     Material.CLOTH: _Look(grain=0.04, snow=0.15, snow_top=0.4, wet=0.15),
     Material.PLAIN: _Look(),
 }
-_WITHERED: Colour = (0.42, 0.37, 0.32)
+_BARE: Colour = (0.42, 0.37, 0.32)
 _ICY: Colour = (0.62, 0.70, 0.76)
 _SNOW: Colour = (0.93, 0.95, 0.99)
 
@@ -180,11 +180,11 @@ def _base_colours(
     top = np.array([part.colour for part in parts], dtype=np.float32)
     foot = np.array([part.foot for part in parts], dtype=np.float32)
     if conditions.season is Season.WINTER:
-        target = [_ICY if part.material is Material.WATER else _WITHERED for part in parts]
-        wither = np.array(
-            [0.0 if part.sheltered else look.wither for part, look in zip(parts, looks, strict=True)]
+        target = [_ICY if part.material is Material.WATER else _BARE for part in parts]
+        bare = np.array(
+            [0.0 if part.sheltered else look.bare for part, look in zip(parts, looks, strict=True)]
         )
-        share = wither.astype(np.float32)[:, None]
+        share = bare.astype(np.float32)[:, None]
         top, foot = (
             top + share * (np.array(target, dtype=np.float32) - top),
             foot + share * (np.array(target, dtype=np.float32) - foot),

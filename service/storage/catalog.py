@@ -8,16 +8,15 @@ Every change is one row of the append-only table `ops`; an image's id is the num
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import UInt8
-from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from service.errors import InvalidArgumentError, NotFoundError, PreconditionError
+from service.errors import ModelMismatchError, NotFoundError
 from service.ports import (
     Acknowledgement,
     CatalogCounts,
@@ -29,12 +28,17 @@ from service.ports import (
     RecordChunk,
 )
 from service.storage.database import WRITE_OPTION, our_errors
+from service.storage.image_rows import (
+    FLOAT16,
+    check_new_image,
+    find_ids,
+    in_parts,
+    insert_images,
+    op_values,
+    read_labels,
+    read_rows,
+)
 from service.storage.schema import CodeRecord, Embedding, Image, ImageAttribute, ImageLabel, Model, Op
-
-T = TypeVar("T")
-
-FLOAT16 = np.dtype("<f2")
-VARIABLES = 900  # bound values per statement; SQLite's oldest limit is 999
 
 
 def _utc_now() -> dt.datetime:
@@ -61,11 +65,13 @@ class SqlCatalog:
         Raises:
             InvalidArgumentError: An embedding does not fit float16.
             PreconditionError: A hasher is given and an image has no code record.
+            ModelMismatchError: The store uses another hasher.
         """
         for image in images:
-            _check(image, hasher)
+            check_new_image(image, hasher=hasher)
         with self._writing() as connection:
-            known = _find(connection, [image.sha256 for image in images])
+            _check_active(connection, hasher)
+            known = find_ids(connection, [image.sha256 for image in images])
             sequence = _last_sequence(connection)
             fresh: list[tuple[int, NewImage]] = []
             acknowledgements = []
@@ -79,7 +85,7 @@ class SqlCatalog:
                 acknowledgements.append(
                     Acknowledgement(image_id=image_id, sequence=image_id, duplicate=duplicate)
                 )
-            self._insert(connection, fresh, backbone=backbone, hasher=hasher)
+            insert_images(connection, fresh, backbone=backbone, hasher=hasher, now=self._clock())
         return acknowledgements
 
     def delete_image(self, image_id: int) -> int:
@@ -95,7 +101,7 @@ class SqlCatalog:
                     image_id=image_id,
                 )
             sequence = _last_sequence(connection) + 1
-            connection.execute(insert(Op), [self._op(sequence, "delete", image_id)])
+            connection.execute(insert(Op).values(op_values(sequence, "delete", image_id, self._clock())))
         return sequence
 
     def find_by_sha256(self, digests: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
@@ -103,28 +109,31 @@ class SqlCatalog:
         with self._reading() as connection:
             return {
                 digest: Acknowledgement(image_id=image_id, sequence=image_id, duplicate=True)
-                for digest, image_id in _find(connection, digests).items()
+                for digest, image_id in find_ids(connection, digests).items()
             }
 
     def get_images(self, image_ids: Sequence[int]) -> dict[int, ImageRow]:
         """See `Catalog.get_images`."""
         rows: dict[int, ImageRow] = {}
         with self._reading() as connection:
-            for some in _in_parts(image_ids):
-                found = connection.execute(select(Image.__table__).where(Image.image_id.in_(some)))
-                rows.update(_rows(connection, found.mappings().all()))
+            for some in in_parts(image_ids):
+                query = select(Image.__table__).where(Image.image_id.in_(some))
+                rows.update({row.image_id: row for row in read_rows(connection, query)})
         return rows
 
     def list_images(self, *, after_id: int, limit: int, label: str | None = None) -> list[ImageRow]:
         """See `Catalog.list_images`."""
-        query = select(Image.__table__).where(Image.image_id > after_id).order_by(Image.image_id).limit(limit)
-        if label is not None:
-            query = query.join(ImageLabel, ImageLabel.image_id == Image.image_id).where(
-                ImageLabel.label == label
+        query = select(Image.__table__)
+        if label is None:
+            query = query.where(Image.image_id > after_id).order_by(Image.image_id)
+        else:  # in terms of the labels, so that their index gives the page without sorting
+            query = (
+                query.join(ImageLabel, ImageLabel.image_id == Image.image_id)
+                .where(ImageLabel.label == label, ImageLabel.image_id > after_id)
+                .order_by(ImageLabel.image_id)
             )
         with self._reading() as connection:
-            found = connection.execute(query).mappings().all()
-            return [row for some in _in_parts(found) for row in _rows(connection, some).values()]
+            return read_rows(connection, query.limit(limit))
 
     def get_record(self, image_id: int, *, hasher: str) -> UInt8[np.ndarray, " record_bytes"] | None:
         """See `Catalog.get_record`."""
@@ -139,7 +148,7 @@ class SqlCatalog:
         while True:
             query = (
                 select(Embedding.image_id, Embedding.vector)
-                .where(Embedding.backbone == backbone, Embedding.image_id > after_id)
+                .where(Embedding.backbone == backbone, Embedding.image_id >= after_id + 2)
                 .order_by(Embedding.image_id)
                 .limit(chunk)
             )
@@ -147,7 +156,7 @@ class SqlCatalog:
                 found = connection.execute(query).all()
                 if not found:
                     return
-                labels = _labels(connection, [image_id for image_id, _ in found])
+                labels = read_labels(connection, [image_id for image_id, _ in found])
             after_id = found[-1][0]
             vectors = np.frombuffer(b"".join(vector for _, vector in found), dtype=FLOAT16)
             yield EmbeddingChunk(
@@ -263,49 +272,6 @@ class SqlCatalog:
         """See `Catalog.close`."""
         self._engine.dispose()
 
-    def _insert(
-        self,
-        connection: Connection,
-        fresh: Sequence[tuple[int, NewImage]],
-        *,
-        backbone: str,
-        hasher: str | None,
-    ) -> None:
-        now = self._clock()
-        rows: dict[Any, list[dict[str, Any]]] = {
-            Op: [self._op(image_id, "add", image_id) for image_id, _ in fresh],
-            Image: [_image_values(image_id, image, now) for image_id, image in fresh],
-            ImageLabel: [
-                {"image_id": image_id, "label": label, "position": position}
-                for image_id, image in fresh
-                for position, label in enumerate(dict.fromkeys(image.labels))
-            ],
-            ImageAttribute: [
-                {"image_id": image_id, "name": name, "value": value}
-                for image_id, image in fresh
-                for name, value in image.attributes.items()
-            ],
-            Embedding: [
-                {
-                    "image_id": image_id,
-                    "backbone": backbone,
-                    "vector": image.embedding.astype(FLOAT16).tobytes(),
-                }
-                for image_id, image in fresh
-            ],
-            CodeRecord: [
-                {"image_id": image_id, "hasher": hasher, "record": image.record.tobytes()}
-                for image_id, image in fresh
-                if hasher is not None and image.record is not None
-            ],
-        }
-        for table, values in rows.items():
-            if values:
-                connection.execute(insert(table), values)
-
-    def _op(self, sequence: int, kind: str, image_id: int) -> dict[str, Any]:
-        return {"seq": sequence, "kind": kind, "image_id": image_id, "created_at": self._clock()}
-
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._write_lock, our_errors(), self._engine.connect() as plain:
@@ -319,48 +285,6 @@ class SqlCatalog:
             yield connection
 
 
-def _check(image: NewImage, hasher: str | None) -> None:
-    if not np.isfinite(image.embedding.astype(np.float16)).all():
-        raise InvalidArgumentError(
-            f"The embedding of {image.name} does not fit float16: its largest value is "
-            f"{np.abs(image.embedding).max():g}, at most 65,504 can be kept. Use a backbone with normalised outputs.",
-            reason="EMBEDDING_OUT_OF_RANGE",
-        )
-    if hasher is not None and image.record is None:
-        raise PreconditionError(
-            f"{image.name} comes without a code record, but the store uses hasher {hasher}."
-        )
-
-
-def _image_values(image_id: int, image: NewImage, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "sha256": image.sha256,
-        "name": image.name,
-        "source": image.source,
-        "stored": image.stored,
-        "byte_size": image.byte_size,
-        "width": image.width,
-        "height": image.height,
-        "format": image.format,
-        "created_at": now,
-    }
-
-
-def _in_parts(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, VARIABLES)):
-        yield part
-
-
-def _find(connection: Connection, digests: Collection[bytes]) -> dict[bytes, int]:
-    found: dict[bytes, int] = {}
-    for some in _in_parts(dict.fromkeys(digests)):
-        query = select(Image.sha256, Image.image_id).where(Image.sha256.in_(some))
-        found.update((bytes(digest), image_id) for digest, image_id in connection.execute(query))
-    return found
-
-
 def _last_sequence(connection: Connection) -> int:
     return connection.scalar(select(func.max(Op.seq))) or 0
 
@@ -369,32 +293,13 @@ def _count(connection: Connection, expression: Any) -> int:  # noqa: ANN401 - an
     return int(connection.scalar(select(expression)) or 0)
 
 
-def _labels(connection: Connection, image_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    labels: dict[int, tuple[str, ...]] = {}
-    for some in _in_parts(image_ids):
-        query = (
-            select(ImageLabel.image_id, ImageLabel.label)
-            .where(ImageLabel.image_id.in_(some))
-            .order_by(ImageLabel.image_id, ImageLabel.position)
+def _check_active(connection: Connection, hasher: str | None) -> None:
+    query = select(Model.identity).where(Model.kind == ModelKind.HASHER.value, Model.active)
+    active = connection.scalar(query)
+    if active not in (None, hasher):
+        raise ModelMismatchError(
+            f"The store uses hasher {active}, the images come with codes of {hasher or 'none'}. Open the store again "
+            "to use its hasher.",
+            expected=active,
+            found=hasher,
         )
-        for image_id, label in connection.execute(query):
-            labels[image_id] = (*labels.get(image_id, ()), label)
-    return labels
-
-
-def _rows(connection: Connection, found: Sequence[RowMapping]) -> dict[int, ImageRow]:
-    image_ids = [row["image_id"] for row in found]
-    labels = _labels(connection, image_ids)
-    attributes: dict[int, dict[str, str]] = {image_id: {} for image_id in image_ids}
-    query = select(ImageAttribute.image_id, ImageAttribute.name, ImageAttribute.value)
-    for image_id, name, value in connection.execute(query.where(ImageAttribute.image_id.in_(image_ids))):
-        attributes[image_id][name] = value
-    return {
-        row["image_id"]: ImageRow(
-            **row,
-            labels=labels.get(row["image_id"], ()),
-            attributes=attributes[row["image_id"]],
-            sequence=row["image_id"],
-        )
-        for row in found
-    }

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 
-from service.errors import DataLossError, UnavailableError
+from service.errors import DataLossError, PreconditionError, UnavailableError
 
 WRITE_OPTION = "polyhash_write"  # execution option of connections that are about to write
 BUSY_TIMEOUT_MS = 15_000
@@ -25,21 +25,24 @@ class Durability(Enum):
     NORMAL = "NORMAL"
 
 
-def open_database(url: str, *, durability: Durability = Durability.FULL) -> Engine:
+def open_database(
+    url: str | URL, *, durability: Durability = Durability.FULL, read_only: bool = False
+) -> Engine:
     """Return an engine. On SQLite: write-ahead log, foreign keys, and the write lock taken when a write begins.
 
     Args:
         url: SQLAlchemy URL.
         durability: SQLite's `synchronous`; other databases have their own settings.
+        read_only: Whether SQLite refuses changes; on other databases that is up to the user's rights.
     """
     engine = create_engine(url, pool_size=8, max_overflow=64)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_setup(durability))
+        event.listen(engine, "connect", _sqlite_setup(durability, read_only=read_only))
         event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
-def _sqlite_setup(durability: Durability) -> Any:  # noqa: ANN401 - an event listener
+def _sqlite_setup(durability: Durability, *, read_only: bool) -> Any:  # noqa: ANN401 - an event listener
     def setup(connection: sqlite3.Connection, record: object) -> None:
         del record
         connection.isolation_level = None  # the driver must not begin transactions by itself
@@ -48,6 +51,7 @@ def _sqlite_setup(durability: Durability) -> Any:  # noqa: ANN401 - an event lis
             "journal_mode=WAL",
             f"synchronous={durability.value}",
             "foreign_keys=ON",
+            f"query_only={read_only}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -71,6 +75,12 @@ def our_errors() -> Iterator[None]:
             raise DataLossError(
                 f"The catalog is damaged ({cause}). Restore it from a backup, or index the images into a new store.",
                 reason="CATALOG_DAMAGED",
+            ) from error
+        if "readonly database" in cause:
+            raise PreconditionError(
+                f"The catalog was opened for reading, or its file may not be written ({cause}); nothing was changed. "
+                "Check the permissions of the store, or send changes to the process that writes to it.",
+                reason="CATALOG_READ_ONLY",
             ) from error
         if isinstance(error, exc.OperationalError):
             raise UnavailableError(

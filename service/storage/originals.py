@@ -3,13 +3,14 @@
 In: bytes. Out: the same bytes, checked. Which images have a copy is the catalog's knowledge.
 """
 
-import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
-from service.errors import DataLossError, NotFoundError
+from service.errors import DataLossError, NotFoundError, UnavailableError
 
 
 @final
@@ -20,32 +21,36 @@ class FolderOriginals:
         self._folder = folder
 
     def put(self, digest: bytes, content: bytes) -> None:
-        """See `Originals.put`."""
+        """See `Originals.put`.
+
+        Raises:
+            UnavailableError: The disk is full or refuses.
+        """
         path = self._path(digest)
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-        sync_folder(path.parent)
+        with _our_errors(path, "written"):
+            if path.exists():
+                return
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True)
+                sync_folder(self._folder)
+                sync_folder(self._folder.parent)
+            write_durably(path, content)
 
     def get(self, digest: bytes) -> bytes:
         """See `Originals.get`.
 
         Raises:
             DataLossError: The copy's bytes have changed.
+            UnavailableError: The disk refuses.
         """
         path = self._path(digest)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFoundError(
-                f"The store has no copy of original {digest.hex()}.", reason="ORIGINAL_NOT_FOUND"
-            ) from error
+        with _our_errors(path, "read"):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError as error:
+                raise NotFoundError(
+                    f"The store has no copy of original {digest.hex()}.", reason="ORIGINAL_NOT_FOUND"
+                ) from error
         if hashlib.sha256(content).digest() != digest:
             raise DataLossError(
                 f"The store's copy {path} is damaged: its sha256 is not its name. Restore it from a backup, or delete "
@@ -56,12 +61,24 @@ class FolderOriginals:
 
     def delete(self, digest: bytes) -> None:
         """See `Originals.delete`."""
-        with contextlib.suppress(FileNotFoundError):
-            self._path(digest).unlink()
+        path = self._path(digest)
+        with _our_errors(path, "deleted"):
+            path.unlink(missing_ok=True)
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()
         return self._folder / name[:2] / name
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is whole or absent, whatever happens meanwhile, and there to stay on return."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -71,3 +88,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _our_errors(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"The store's copy {path} cannot be {done} now ({error.strerror}). Check free disk space and permissions, "
+            "then try again.",
+            reason="ORIGINAL_UNAVAILABLE",
+        ) from error

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -80,9 +81,10 @@ class ImageLabel(Base):
     """One class name of one image; `position` keeps the order they were given in."""
 
     __tablename__ = "image_labels"
+    __table_args__ = (Index("ix_image_labels_label", "label", "image_id"),)  # pages of a label in id order
 
     image_id: Mapped[int] = mapped_column(ForeignKey("images.image_id", ondelete="CASCADE"), primary_key=True)
-    label: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
+    label: Mapped[str] = mapped_column(Text, primary_key=True)
     position: Mapped[int]
 
 

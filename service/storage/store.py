@@ -13,20 +13,37 @@ import datetime as dt
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, final
 
-from service.errors import InvalidArgumentError, NotFoundError, StoreFormatError, StoreHeldError
+from sqlalchemy import URL, exc, make_url
+
+from service.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreFormatError,
+    StoreHeldError,
+    UnavailableError,
+)
 from service.storage import migrations
 from service.storage.catalog import SqlCatalog
 from service.storage.database import Durability, open_database
-from service.storage.originals import FolderOriginals, sync_folder
+from service.storage.originals import FolderOriginals, sync_folder, write_durably
 
 FORMAT_VERSION = 1
 CARD = "polyhash.json"
 DEFAULT_URL = "sqlite:///catalog.sqlite"
+UNFINISHED = {
+    "lock",
+    "polyhash.partial",
+    *("catalog.sqlite" + end for end in ("", "-wal", "-shm", "-journal")),
+}
 
 
+@final
 class Store:
     """One open store; close it, or use it as a context.
 
@@ -36,13 +53,11 @@ class Store:
         originals: Its copies of originals.
     """
 
-    def __init__(
-        self, folder: Path, card: dict[str, Any], lock: IO[str] | None, durability: Durability
-    ) -> None:
+    def __init__(self, folder: Path, url: URL, lock: IO[str] | None, durability: Durability) -> None:
         """Use `Store.open` and `Store.create_or_open`."""
         self.folder = folder
         self._lock = lock
-        engine = open_database(_absolute(card["catalog"], folder), durability=durability)
+        engine = open_database(url, durability=durability, read_only=lock is None)
         try:
             migrations.upgrade(engine) if lock else migrations.check_newest(engine)
         except BaseException:
@@ -52,7 +67,9 @@ class Store:
         self.originals = FolderOriginals(folder / "originals")
 
     @classmethod
-    def create_or_open(cls, folder: Path, *, purpose: str, durability: Durability = Durability.FULL) -> Self:
+    def create_or_open(
+        cls, folder: Path, *, purpose: str, durability: Durability = Durability.FULL
+    ) -> "Store":
         """Return a writable store, made if the folder is missing or empty.
 
         Args:
@@ -64,44 +81,41 @@ class Store:
             InvalidArgumentError: The path is a file, or a folder with other things in it.
             StoreFormatError: It is a store of another format version.
             StoreHeldError: Another process is writing to it.
+            DataLossError: Its catalog is missing or damaged.
+            UnavailableError: The disk is full or refuses.
         """
-        if folder.exists() and not folder.is_dir():
-            raise InvalidArgumentError(f"{folder} is a file; a store is a folder. Give another --store.")
-        if folder.is_dir() and not (folder / CARD).exists():
-            foreign = sorted(
-                entry.name for entry in folder.iterdir() if entry.name not in {"lock", f"{CARD}.partial"}
-            )
-            if foreign:
-                raise InvalidArgumentError(
-                    f"{folder} is no store and not empty (it holds {foreign[0]}). Give a new or empty folder."
-                )
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder, purpose)
-        try:
-            if not (folder / CARD).exists():
-                _write_card(folder)
-            return cls(folder, _read_card(folder), lock, durability)
-        except BaseException:
-            lock.close()
-            raise
+        with _our_errors(folder):
+            _check_free(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder, purpose)
+            try:
+                if not (folder / CARD).exists():
+                    _make(folder)
+                return cls(folder, _read_card(folder), lock, durability)
+            except BaseException:
+                lock.close()
+                raise
 
     @classmethod
     def open(
         cls, folder: Path, *, purpose: str, writable: bool, durability: Durability = Durability.FULL
-    ) -> Self:
+    ) -> "Store":
         """Return a store that exists; see `create_or_open`. Without `writable` no lock is needed.
 
         Raises:
             NotFoundError: There is no store in this folder.
         """
-        if not (folder / CARD).is_file():
+        with _our_errors(folder):
+            found = (folder / CARD).is_file()
+        if not found:
             raise NotFoundError(
                 f"{folder} is no polyhash store (it has no {CARD}). Make one with `polyhash index SET --store {folder}`.",
                 reason="STORE_NOT_FOUND",
             )
         if writable:
             return cls.create_or_open(folder, purpose=purpose, durability=durability)
-        return cls(folder, _read_card(folder), None, durability)
+        with _our_errors(folder):
+            return cls(folder, _read_card(folder), None, durability)
 
     @property
     def models(self) -> Path:
@@ -116,18 +130,29 @@ class Store:
         if self._lock:
             self._lock.close()  # which also unlocks
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
+def _check_free(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InvalidArgumentError(f"{folder} is a file; a store is a folder. Give another --store.")
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(names - UNFINISHED if "lock" in names else names)
+    if foreign and CARD not in names:
+        raise InvalidArgumentError(
+            f"{folder} is no store and not empty (it holds {foreign[0]}). Give a new or empty folder."
+        )
+
+
 def _lock(folder: Path, purpose: str) -> IO[str]:
     file = (folder / "lock").open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         file.seek(0)
         holder = file.read().strip() or "a process that did not say more"
         file.close()
@@ -143,36 +168,60 @@ def _lock(folder: Path, purpose: str) -> IO[str]:
     return file
 
 
-def _write_card(folder: Path) -> None:
-    partial = folder / f"{CARD}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({"format_version": FORMAT_VERSION, "catalog": DEFAULT_URL}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(folder / CARD)
-    sync_folder(folder)
+def _make(folder: Path) -> None:
+    """Make the store, or complete one whose making was interrupted: the card comes last."""
+    engine = open_database(_url(DEFAULT_URL, folder))
+    try:
+        migrations.upgrade(engine)
+    finally:
+        engine.dispose()
+    card = {"format_version": FORMAT_VERSION, "catalog": DEFAULT_URL}
+    write_durably(folder / CARD, json.dumps(card, indent=2).encode())
+    sync_folder(folder.parent)
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_card(folder: Path) -> URL:
+    """Return where the catalog is."""
     path = folder / CARD
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        version, _ = card["format_version"], card["catalog"]
-    except (ValueError, KeyError, TypeError) as error:
+        version = card["format_version"]
+        url = _url(card["catalog"], folder) if version == FORMAT_VERSION else None
+    except (ValueError, KeyError, TypeError, exc.ArgumentError) as error:
         raise StoreFormatError(
             f"{path} is no description of a store ({error!r}). Restore it from a backup."
         ) from error
-    if version != FORMAT_VERSION:
+    if url is None:
         raise StoreFormatError(
             f"{folder} is a store of format version {version}, this polyhash reads version {FORMAT_VERSION}. Use the "
             "polyhash that wrote it, or index the images into a new store.",
             found=version,
             expected=FORMAT_VERSION,
         )
-    return card  # type: ignore[no-any-return]  # JSON
+    if url.database and url.get_backend_name() == "sqlite" and not Path(url.database).is_file():
+        raise DataLossError(
+            f"The catalog {url.database} is missing from its store. Restore it from a backup, or index the images into "
+            "a new store.",
+            reason="CATALOG_MISSING",
+        )
+    return url
 
 
-def _absolute(url: str, folder: Path) -> str:
+def _url(text: str, folder: Path) -> URL:
     """Return the URL with SQLite's file taken relative to the store, so that a store can be moved."""
-    name = url.removeprefix("sqlite:///")
-    return url if name == url else f"sqlite:///{(folder / name).absolute()}"
+    url = make_url(text)
+    if url.database and url.get_backend_name() == "sqlite":
+        return url.set(database=str((folder / url.database).absolute()))
+    return url
+
+
+@contextmanager
+def _our_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(
+            f"The store {folder} cannot be used ({error.strerror}: {error.filename}). Check the path, its permissions "
+            "and free disk space.",
+            reason="STORE_UNAVAILABLE",
+        ) from error

@@ -27,33 +27,30 @@ def fold_batch_norms(model: nn.Module, run: Callable[[nn.Module], Tensor]) -> nn
     folded = copy.deepcopy(model)
     with torch.no_grad():
         expected = run(model)
-        for conv, norm in _pairs(folded, run):
-            fused = fuse_conv_bn_eval(folded.get_submodule(conv), folded.get_submodule(norm))
-            folded.set_submodule(conv, fused)
-            folded.set_submodule(norm, nn.Identity())
+        for conv_name, conv, norm_name, norm in _pairs(folded, run):
+            folded.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+            folded.set_submodule(norm_name, nn.Identity())
         same = torch.allclose(run(folded), expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
     return folded if same else model
 
 
-def _pairs(model: nn.Module, run: Callable[[nn.Module], Tensor]) -> list[tuple[str, str]]:
-    """Return the names (convolution, batch norm) where the one's output is the other's input."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # keeps the tensors, or an id could be given twice
-    pairs: list[tuple[str, str]] = []
+def _pairs(
+    model: nn.Module, run: Callable[[nn.Module], Tensor]
+) -> list[tuple[str, nn.Conv2d, str, nn.BatchNorm2d]]:
+    """Return the convolutions and batch norms, with their names, where the one's output is the other's input."""
+    outputs: dict[int, tuple[str, nn.Conv2d, Tensor]] = {}  # keeps the tensors, or an id could be given twice
+    pairs: list[tuple[str, nn.Conv2d, str, nn.BatchNorm2d]] = []
 
     def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if isinstance(layer, nn.Conv2d):
-                outputs[id(output)] = (name, output)
-            elif id(inputs[0]) in outputs:
-                pairs.append((outputs[id(inputs[0])][0], name))
+                outputs[id(output)] = (name, layer, output)
+            elif isinstance(layer, nn.BatchNorm2d) and id(inputs[0]) in outputs:
+                pairs.append((*outputs[id(inputs[0])][:2], name, layer))
 
         return hook
 
-    hooks = [
-        layer.register_forward_hook(watch(name))
-        for name, layer in model.named_modules()
-        if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))
-    ]
+    hooks = [layer.register_forward_hook(watch(name)) for name, layer in model.named_modules()]
     run(model)
     for hook in hooks:
         hook.remove()

@@ -131,7 +131,10 @@ def _describe(
 
 
 def _cell_means(pixels: Float32[np.ndarray, "s s c"], cells: int) -> Float32[np.ndarray, "cells cells c"]:
-    return cv2.resize(pixels, (cells, cells), interpolation=cv2.INTER_AREA)
+    means: Float32[np.ndarray, "cells cells c"] = cv2.resize(
+        pixels, (cells, cells), interpolation=cv2.INTER_AREA
+    )
+    return means
 
 
 def _colour_counts(lab: UInt8[np.ndarray, "s s 3"]) -> Int[np.ndarray, " bins"]:
@@ -156,7 +159,8 @@ def _orientations(lightness: Float32[np.ndarray, "s s"]) -> Float[np.ndarray, "h
         bins = first + orientation % ORIENTATIONS
         sums += np.bincount(bins.ravel(), weights=(strength * share).ravel(), minlength=len(sums))
     cells = sums.reshape(CELLS, CELLS, ORIENTATIONS) / (SIDE_PX // CELLS) ** 2
-    return cells / (np.linalg.norm(cells, axis=2, keepdims=True) + FAINT_GRADIENT)
+    cells /= np.linalg.norm(cells, axis=2, keepdims=True) + FAINT_GRADIENT
+    return cells
 
 
 def _patterns(lightness: UInt8[np.ndarray, "s s"]) -> Float[np.ndarray, " bins"]:
@@ -167,7 +171,8 @@ def _patterns(lightness: UInt8[np.ndarray, "s s"]) -> Float[np.ndarray, " bins"]
         codes |= (bordered[y : y + SIDE_PX, x : x + SIDE_PX] >= lightness).astype(np.uint8) << bit
     bins = _cell_of_pixels(PATTERN_CELLS) * PATTERNS + PATTERN_OF_CODE[codes]
     roots = np.sqrt(np.bincount(bins.ravel(), minlength=PATTERN_CELLS**2 * PATTERNS))
-    return roots - roots.mean()
+    roots -= roots.mean()
+    return roots
 
 
 def _cell_of_pixels(cells: int) -> Int[np.ndarray, "s s"]:

@@ -7,7 +7,11 @@ read from that folder is left to `transformers_backbone`.
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError: its HTTP client changes with versions
+    HTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from service.errors import NotFoundError, UnavailableError
 

@@ -41,16 +41,15 @@ class InputSquare:
         those of resizing all and then cropping, up to the rounding between Pillow's two passes.
         """
         side = self.preprocessing.crop_px
-        height, width = image.shape[:2]
-        box = (0.0, 0.0, float(width), float(height))
-        if self.keep_aspect:
-            box = self._crop_box(width, height)
+        box = self._crop_box(*image.shape[:2])
         return np.array(Image.fromarray(image).resize((side, side), self.resample, box=box))
 
-    def _crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def _crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of the crop, in pixels of the image."""
         resize_px, side = self.preprocessing.resize_px, self.preprocessing.crop_px
         shorter = min(width, height)
-        resized_width, resized_height = resize_px * width // shorter, resize_px * height // shorter
+        resized_width = resize_px * width // shorter if self.keep_aspect else resize_px
+        resized_height = resize_px * height // shorter if self.keep_aspect else resize_px
         x, y = (resized_width - side) // 2, (resized_height - side) // 2
         x_scale, y_scale = width / resized_width, height / resized_height
         # min(): the far edge may exceed the image by a rounding error, which Pillow refuses
@@ -104,18 +103,21 @@ def _parse_settings(settings: Mapping[str, Any]) -> InputSquare:
     if crop_px > resize_px:
         raise ValueError(f"the crop of {crop_px} px is larger than the resized image of {resize_px} px")
     # uint8 * factor, minus mean, over std, is put as uint8 / 255, minus mean', over std'
-    factor = 255 * (
-        float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 1.0
-    )
+    factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0
+    if not factor > 0:
+        raise ValueError(f"rescale_factor must be above 0, got {factor}")
+    unit = 255 * factor
     normalise = settings.get("do_normalize", True)
     mean = _channels(settings["image_mean"] if normalise else [0, 0, 0])
     std = _channels(settings["image_std"] if normalise else [1, 1, 1])
+    if not min(std) > 0:
+        raise ValueError(f"std must be above 0, got {list(std)}")
     return InputSquare(
         preprocessing=Preprocessing(
             resize_px=resize_px,
             crop_px=crop_px,
-            mean=(mean[0] / factor, mean[1] / factor, mean[2] / factor),
-            std=(std[0] / factor, std[1] / factor, std[2] / factor),
+            mean=(mean[0] / unit, mean[1] / unit, mean[2] / unit),
+            std=(std[0] / unit, std[1] / unit, std[2] / unit),
         ),
         keep_aspect=keep_aspect,
         resample=Image.Resampling(settings.get("resample", Image.Resampling.BILINEAR)),

@@ -102,12 +102,12 @@ class TransformersBackbone:
     @property
     def dim(self) -> int:
         """Width d of the embeddings."""
-        return self._empty.embeddings.shape[1]
+        return int(self._empty.embeddings.shape[1])
 
     @property
     def stride(self) -> int:
         """Input pixels per feature map cell, rounded."""
-        return round(self.preprocessing.crop_px / self._empty.feature_maps.shape[3])
+        return round(self.preprocessing.crop_px / int(self._empty.feature_maps.shape[3]))
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -132,7 +132,9 @@ class TransformersBackbone:
         pixels = torch.tensor(prepared).permute(0, 3, 1, 2)  # n 3 s s, channels last in memory
         output = self._model(pixel_values=pixels * self._scale + self._shift)
         feature_maps, class_tokens = _split_tokens(
-            output.last_hidden_state, self._model.config, prepared.shape[1]
+            output.last_hidden_state,
+            side_px=prepared.shape[1],
+            patch_px=getattr(self._model.config, "patch_size", 1),
         )
         pooled = output.get("pooler_output") if self._pooled else None
         if pooled is None:
@@ -239,18 +241,18 @@ def _load_model(folder: Path, config: Any) -> tuple[nn.Module, set[str]]:  # noq
 
 def _split_tokens(
     hidden: Float[Tensor, "n c h w"] | Float[Tensor, "n t c"],
-    config: Any,
-    side_px: int,  # noqa: ANN401  # same
+    *,
+    side_px: int,
+    patch_px: int,
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c"] | None]:
     """Return the map, and the class token where there is one. Special tokens stand in front of the patches."""
     if hidden.ndim == 4:
         return hidden, None
     count = hidden.shape[1]
-    patch_px = getattr(config, "patch_size", 1)
     side = min(math.isqrt(count), side_px // patch_px)  # the former alone where patches merge, as in Swin
     specials = count - side * side
     grid = hidden[:, specials:].transpose(1, 2)  # n c patches
-    return grid.unflatten(2, (side, side)), hidden[:, 0] if specials else None
+    return grid.reshape(*grid.shape[:2], side, side), hidden[:, 0] if specials else None
 
 
 def _digest(folder: Path, weights: list[Path]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from service.errors import InvalidArgumentError, NotFoundError, PreconditionError
+from service.errors import InvalidArgumentError, ModelMismatchError, NotFoundError, PreconditionError
 from service.ports import Acknowledgement, Catalog, ImageRow, ModelKind, NewImage, RecordChunk
 from tests.contracts.memory_catalog import noon
 
@@ -245,6 +245,13 @@ class CatalogContract:
     def test_an_image_without_a_record_is_refused_where_a_hasher_is_in_use(self, catalog):
         with pytest.raises(PreconditionError, match=r"ü 2.jpg comes without a code record"):
             add(catalog, [new_image(1), new_image(2, coded=False)])
+        assert catalog.counts().images == 0
+
+    @pytest.mark.parametrize("hasher", [OTHER_HASHER, None])
+    def test_images_of_another_hasher_than_the_active_one_are_refused(self, catalog, hasher):
+        catalog.register_model(HASHER, ModelKind.HASHER, path="models/x", metadata={})
+        with pytest.raises(ModelMismatchError, match=f"The store uses hasher {HASHER}, the images come with"):
+            add(catalog, [new_image(1)], hasher=hasher)
         assert catalog.counts().images == 0
 
     def test_replaced_records_belong_to_the_hasher_that_is_active_then(self, catalog):

@@ -36,7 +36,9 @@ class FakeBackbone:
     identity = "fake-backbone@000000000000"
     dim = 3 * SIDE_PX**2
     stride = 1
-    preprocessing = Preprocessing(resize_px=SIDE_PX, crop_px=SIDE_PX, mean=(0, 0, 0), std=(1, 1, 1))
+    preprocessing = Preprocessing(
+        resize_px=SIDE_PX, crop_px=SIDE_PX, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -162,7 +164,7 @@ def served(application: Application, settings: ServerSettings | None = None) -> 
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        server.stop(grace_s=5)
+        server.stop(grace_s=5.0)
 
 
 def png(seed: int, *, width: int = 20, height: int = 10) -> bytes:

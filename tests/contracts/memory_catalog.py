@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float16, UInt8
 
-from service.errors import InvalidArgumentError, NotFoundError, PreconditionError
+from service.errors import InvalidArgumentError, ModelMismatchError, NotFoundError, PreconditionError
 from service.ports import (
     Acknowledgement,
     CatalogCounts,
@@ -56,6 +56,11 @@ class MemoryCatalog:
         with self._lock:
             for image in images:
                 _check(image, hasher)
+            active = self.active_model(ModelKind.HASHER)
+            if active and active.identity != hasher:
+                raise ModelMismatchError(
+                    f"The store uses hasher {active.identity}, the images come with others."
+                )
             return [self._add(image, backbone, hasher) for image in images]
 
     def _add(self, image: NewImage, backbone: str, hasher: str | None) -> Acknowledgement:

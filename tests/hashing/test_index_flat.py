@@ -16,14 +16,29 @@ class TestFlatIndex(CodeIndexContract):
         return request.param
 
 
-def test_a_search_leaves_the_number_of_openmp_threads_as_it_was():
+class _CountingScan:
+    """A FAISS index that notes how many threads OpenMP would use in its searches."""
+
+    def __init__(self, index: FlatIndex) -> None:
+        (segment,) = index._segments
+        self.scan = segment._index
+        self.n_threads = []
+        segment._index = self
+
+    def search(self, *args, **kwargs):
+        self.n_threads.append(faiss.omp_get_max_threads())
+        return self.scan.search(*args, **kwargs)
+
+
+def test_a_search_scans_in_one_thread_and_leaves_openmp_as_it_was():
     index = FlatIndex(64)
     index.add(np.arange(3), np.zeros((3, 8), dtype=np.uint8))
+    scan = _CountingScan(index)
     before = faiss.omp_get_max_threads()
     try:
         faiss.omp_set_num_threads(3)
         index.search(np.zeros((2, 8), dtype=np.uint8), k=1)
-        assert faiss.omp_get_max_threads() == 3
+        assert (scan.n_threads, faiss.omp_get_max_threads()) == ([1], 3)
     finally:
         faiss.omp_set_num_threads(before)
 

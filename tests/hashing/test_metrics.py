@@ -190,10 +190,16 @@ def test_embeddings_are_ranked_by_cosine_similarity():
     assert scores.mean_average_precision == pytest.approx(mean_average_precision(-cosine, relevant), abs=1e-6)
 
 
-def test_equal_embeddings_tie():
-    x = np.tile(np.random.default_rng(6).normal(size=(1, 33)).astype(np.float32), (101, 1))
-    scores = score_embeddings(x[:1], x, ["a"], ["a"] + ["b"] * 100, k=1)
-    assert scores.precision_at_k == pytest.approx(1 / 101)
+@pytest.mark.parametrize(("dim", "n"), [(33, 7), (333, 101), (1280, 1003)])
+def test_equal_embeddings_tie(dim, n):
+    rng = np.random.default_rng(6)
+    queries, x = rng.normal(size=(3, dim)), np.tile(rng.normal(size=(1, dim)), (n, 1))
+    for position in (0, n // 2, n - 1):  # a product's last bits depend on the row's position
+        labels = ["b"] * n
+        labels[position] = "a"
+        for query in queries:
+            scores = score_embeddings(query[None], x, ["a"], labels, k=1)
+            assert scores.precision_at_k == pytest.approx(1 / n)
 
 
 def test_a_k_below_one_is_refused():

@@ -8,7 +8,7 @@ from hashing.codebook import class_codebooks
 from hashing.codes import hamming_distances, split_records, unpack_codes
 from hashing.errors import CodeLengthError, HashingError, LabelError
 from hashing.metrics import score_codes
-from hashing.peers import projection
+from hashing.peers import itq, projection
 from hashing.peers.codebook_ridge import CodebookRidgeHasher
 from hashing.peers.itq import ITQHasher, fit_rotation, principal_axes
 from hashing.peers.lsh import LSHHasher
@@ -85,8 +85,8 @@ def test_what_knows_more_ranks_better(clusters):
         scores.append(
             score_codes(records[300:], records[:300], labels[300:], labels[:300]).mean_average_precision
         )
-    lsh, itq, codebook = scores
-    assert 1 / 6 < lsh < itq < codebook
+    lsh, pca_itq, codebook = scores
+    assert 1 / 6 < lsh < pca_itq < codebook
 
 
 def test_lsh_distance_is_the_angle_around_the_mean():
@@ -118,8 +118,18 @@ def test_itq_rotates_scores_closer_to_their_signs():
         return sum((value - (1 if value > 0 else -1)) ** 2 for value in rotated.ravel().tolist())
 
     others = [np.linalg.qr(rng.normal(size=(8, 8)))[0] for _ in range(20)]
-    assert loss(scores @ rotation) < min(loss(scores @ other) for other in others)
-    assert loss(scores @ rotation) < loss(scores)
+    assert loss(scores @ rotation) < min(loss(scores @ other) for other in [np.eye(8), *others])
+
+
+def test_every_round_of_itq_brings_scores_closer_to_their_signs(monkeypatch):
+    scores = np.random.default_rng(5).normal(size=(200, 8)) * np.arange(8, 0, -1)
+    losses = []
+    for rounds in range(12):
+        monkeypatch.setattr(itq, "ROUNDS", rounds)
+        rotated = scores @ fit_rotation(scores, np.random.default_rng(6))
+        losses.append(((np.abs(rotated) - 1) ** 2).sum())
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
 
 
 def test_itq_codes_longer_than_the_rank_join_several_rotations():

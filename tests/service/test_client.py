@@ -190,7 +190,7 @@ def test_a_failed_upload_raises_what_the_server_said(connect):
 
 
 def test_nobody_there_is_unavailable_after_retries(connect):
-    with connect("127.0.0.1:1", timeout_s=20) as client, pytest.raises(ApiError) as caught:
+    with connect("127.0.0.1:1", timeout_s=20.0) as client, pytest.raises(ApiError) as caught:
         client.stats()
     assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.contracts.backbone import BackboneContract
 
 from service.ports import Features
 from service.vision.descriptor import DescriptorBackbone
+from tests.contracts.backbone import BackboneContract
 
 LAYOUT, COLOURS, ORIENTATIONS, PATTERNS = slice(0, 48), slice(48, 228), slice(228, 740), slice(740, 976)
 
@@ -54,7 +54,7 @@ def test_the_map_holds_the_mean_and_deviation_of_each_cell():
 
 
 @pytest.mark.parametrize(("upright", "orientation"), [(True, 0), (False, 4)])
-def test_stripes_show_in_the_orientation_across_them(upright: bool, orientation: int):
+def test_stripes_show_in_the_orientation_across_them(upright, orientation):
     orientations = features_of(stripes(16, upright=upright)).feature_maps[0, 6:]
     assert (orientations.argmax(axis=0) == orientation).all()
     assert orientations[orientation].min() > 0.5

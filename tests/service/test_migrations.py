@@ -21,7 +21,7 @@ def engine(tmp_path):
 def pretend(engine: Engine, revision: str) -> None:
     """Write another revision into the database, as a later release would have."""
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = ?", (revision,))
 
 
 def test_the_migrations_lead_to_the_tables_that_the_catalog_uses(engine):

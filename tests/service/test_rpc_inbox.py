@@ -12,8 +12,8 @@ def test_take_returns_what_has_arrived_in_order_up_to_the_maximum():
     inbox = Inbox[int](max_bytes=100)
     for item in range(5):
         assert inbox.put(item, 1)
-    assert inbox.take(3, idle_s=1) == [0, 1, 2]
-    assert inbox.take(3, idle_s=1) == [3, 4]
+    assert inbox.take(3, idle_s=1.0) == [0, 1, 2]
+    assert inbox.take(3, idle_s=1.0) == [3, 4]
 
 
 def test_put_waits_for_room_and_one_item_larger_than_the_room_still_passes():
@@ -23,9 +23,9 @@ def test_put_waits_for_room_and_one_item_larger_than_the_room_still_passes():
     second.start()
     second.join(timeout=0.1)
     assert second.is_alive()
-    assert inbox.take(9, idle_s=1) == ["larger"]
+    assert inbox.take(9, idle_s=1.0) == ["larger"]
     second.join(timeout=5)
-    assert inbox.take(9, idle_s=1) == ["next"]
+    assert inbox.take(9, idle_s=1.0) == ["next"]
 
 
 def test_end_lets_out_what_is_there_then_nothing():
@@ -33,8 +33,8 @@ def test_end_lets_out_what_is_there_then_nothing():
     inbox.put(1, 1)
     inbox.end()
     assert not inbox.put(2, 1)
-    assert inbox.take(9, idle_s=1) == [1]
-    assert inbox.take(9, idle_s=1) == []
+    assert inbox.take(9, idle_s=1.0) == [1]
+    assert inbox.take(9, idle_s=1.0) == []
 
 
 def test_end_with_an_error_raises_it_after_what_is_there():
@@ -42,9 +42,9 @@ def test_end_with_an_error_raises_it_after_what_is_there():
     inbox.put(1, 1)
     inbox.end(ValueError("first"))
     inbox.end(ValueError("second"))
-    assert inbox.take(9, idle_s=1) == [1]
+    assert inbox.take(9, idle_s=1.0) == [1]
     with pytest.raises(ValueError, match="first"):
-        inbox.take(9, idle_s=1)
+        inbox.take(9, idle_s=1.0)
 
 
 def test_end_frees_a_waiting_put():

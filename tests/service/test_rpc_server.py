@@ -211,7 +211,7 @@ def test_an_address_in_use_is_a_conflict_that_names_it():
         second = Server(new_application(hasher=FakeHasher()))
         with pytest.raises(ConflictError, match=f"Cannot listen on {address}"):
             second.start(address)
-        second.stop(grace_s=0)
+        second.stop(grace_s=0.0)
 
 
 def test_stopping_says_not_serving_answers_what_is_under_way_and_takes_no_more(backbone):

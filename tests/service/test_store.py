@@ -53,7 +53,9 @@ def test_a_store_keeps_what_was_added_wherever_it_is_moved(folder, tmp_path):
     with read(moved) as store:
         assert store.catalog.counts().images == 1
         assert store.models.is_dir()
-    assert {"polyhash.json", "catalog.sqlite", "lock", "models", "originals"} <= {p.name for p in moved.iterdir()}
+    assert {"polyhash.json", "catalog.sqlite", "lock", "models", "originals"} <= {
+        p.name for p in moved.iterdir()
+    }
 
 
 def test_a_store_is_made_in_a_missing_or_an_empty_folder(folder):
@@ -82,20 +84,24 @@ def test_a_file_is_no_store(folder):
 
 @pytest.mark.parametrize("writable", [False, True])
 def test_opening_what_is_not_there_makes_nothing(folder, writable):
-    with pytest.raises(NotFoundError, match=r"no polyhash store .* Make one with `polyhash index SET --store"):
+    with pytest.raises(
+        NotFoundError, match=r"no polyhash store .* Make one with `polyhash index SET --store"
+    ):
         Store.open(folder, purpose="test", writable=writable)
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(folder):
+def test_a_folder_that_cannot_be_made_is_told(folder):
     folder.write_text("a file where a folder should be")
-    with pytest.raises(UnavailableError, match=r"store cannot be written .*Check the permissions"):
+    with pytest.raises(
+        UnavailableError, match=r"cannot be used \(Not a directory: .*Check the path, its permissions"
+    ):
         Store.create_or_open(folder / "store", purpose="test")
 
 
 def test_an_unwritable_lock_is_told(folder):
     (folder / "lock").mkdir(parents=True)
-    with pytest.raises(UnavailableError, match=r"store cannot be written .*Check the permissions"):
+    with pytest.raises(UnavailableError, match=r"cannot be used \(Is a directory: .*lock"):
         Store.create_or_open(folder, purpose="test")
 
 
@@ -104,11 +110,25 @@ def test_another_format_version_is_refused_and_both_are_named(folder):
     card = json.loads((folder / "polyhash.json").read_text())
     (folder / "polyhash.json").write_text(json.dumps(card | {"format_version": 99}))
     for writable in (False, True):
-        with pytest.raises(StoreFormatError, match=r"format version 99, this polyhash reads version 1\. Use the"):
+        with pytest.raises(
+            StoreFormatError, match=r"format version 99, this polyhash reads version 1\. Use the"
+        ):
             Store.open(folder, purpose="test", writable=writable)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"x"', "\udce4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '"x"',
+        "\udce4",
+        '{"format_version": 1}',
+        '{"format_version": 1, "catalog": "nowhere"}',
+    ],
+)
 def test_a_damaged_card_is_refused(folder, text):
     make(folder)
     (folder / "polyhash.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -213,7 +233,10 @@ def test_a_failed_opening_does_not_keep_the_lock(folder):
 
 def test_a_store_opened_for_reading_cannot_be_changed(folder):
     make(folder)
-    with read(folder) as store, pytest.raises(PreconditionError, match=r"opened for reading.*nothing was changed"):
+    with (
+        read(folder) as store,
+        pytest.raises(PreconditionError, match=r"opened for reading.*nothing was changed"),
+    ):
         add(store.catalog, [new_image(2)])
     with read(folder) as store:
         assert store.catalog.counts().images == 1

@@ -11,12 +11,11 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tests.contracts.backbone import BackboneContract, pictures
 from torch import nn
 
 from service.errors import DataLossError, InvalidArgumentError, NotFoundError
-from service.vision.batch_norms import fold_batch_norms
 from service.vision.transformers_backbone import BATCH_IMAGES, TransformersBackbone
+from tests.contracts.backbone import BackboneContract, pictures
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "../shared/data/weights/mobilenet_v2_hf"
 
@@ -216,33 +215,6 @@ def test_sharded_weights_load_as_one_file_does(folders: dict[str, Path], tmp_pat
     np.testing.assert_array_equal(sharded.extract(squares).embeddings, whole.extract(squares).embeddings)
 
 
-def test_settings_inside_a_processor_config_are_found(vit: Path):
-    expected = TransformersBackbone.load(vit).preprocessing
-    settings = json.loads((vit / "preprocessor_config.json").read_text())
-    (vit / "preprocessor_config.json").unlink()
-    (vit / "processor_config.json").write_text(json.dumps({"image_processor": settings}))
-    assert TransformersBackbone.load(vit).preprocessing == expected
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),  # resize_px, crop_px, mean of red, std of red
-    [
-        ({}, (32, 32, 0.5, 0.5)),
-        ({"size": 32}, (32, 32, 0.5, 0.5)),
-        ({"size": 40, "do_center_crop": True, "crop_size": 32}, (40, 32, 0.5, 0.5)),
-        ({"size": {"shortest_edge": 32}}, (32, 32, 0.5, 0.5)),
-        ({"size": {"shortest_edge": 32}, "crop_pct": None}, (36, 32, 0.5, 0.5)),
-        ({"do_normalize": False}, (32, 32, 0.0, 1.0)),
-        ({"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [51.0] * 3}, (32, 32, 0.5, 0.2)),
-        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3}, (32, 32, 0.5, 0.5)),
-    ],
-)
-def test_all_ways_of_saying_sizes_and_scales_are_read(vit: Path, change: dict[str, object], expected: tuple):
-    edit_(vit / "preprocessor_config.json", **change)
-    found = TransformersBackbone.load(vit).preprocessing
-    assert (found.resize_px, found.crop_px, found.mean[0], found.std[0]) == pytest.approx(expected)
-
-
 # ---------------------------------------------------------------- identity and quiet
 
 
@@ -343,77 +315,13 @@ def test_a_text_model_is_refused(tmp_path: Path):
         TransformersBackbone.load(tmp_path)
 
 
-def test_missing_preprocessing_is_not_guessed(vit: Path):
-    (vit / "preprocessor_config.json").unlink()
-    with pytest.raises(NotFoundError, match=r"has no preprocessor_config\.json"):
-        TransformersBackbone.load(vit)
-
-
-def test_preprocessing_that_is_no_json_is_refused(vit: Path):
-    (vit / "preprocessor_config.json").write_text("{")
-    with pytest.raises(InvalidArgumentError, match="is no JSON"):
-        TransformersBackbone.load(vit)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"size": {"height": 32, "width": 48}}, "the size 32 x 48 is no square"),
-        ({"size": {"longest_edge": 32}}, "value 'height' is missing"),
-        (
-            {"do_center_crop": True, "crop_size": 48},
-            "the crop of 48 px is larger than the resized image of 32 px",
-        ),
-        ({"image_mean": [0.5]}, "mean and std need three values"),
-        ({"resample": 77}, "77 is not a valid Resampling"),
-    ],
-)
-def test_preprocessing_that_cannot_be_followed_is_refused(vit: Path, change: dict[str, object], message: str):
-    edit_(vit / "preprocessor_config.json", **change)
-    with pytest.raises(InvalidArgumentError, match=re.escape(message)):
-        TransformersBackbone.load(vit)
-
-
 def test_a_square_that_the_model_does_not_take_is_refused(vit: Path):
     edit_(vit / "preprocessor_config.json", size={"height": 48, "width": 48})
     with pytest.raises(InvalidArgumentError, match="gives no embedding and map for one 48 x 48 px image"):
         TransformersBackbone.load(vit)
 
 
-# ---------------------------------------------------------------- folding, and real weights
-
-
-class Shared(nn.Module):
-    """A convolution whose output two layers read, so that its batch norm must stay."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm, self.after = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.conv(x)
-        return self.after(torch.relu(self.norm(y)) + y)
-
-
-def test_folding_keeps_the_values_and_drops_the_layers():
-    torch.manual_seed(2)
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4)
-    ).eval()
-    x = torch.randn(2, 3, 8, 8)
-    settle_batch_norms_(model, x)
-    folded = fold_batch_norms(model, lambda candidate: candidate(x))
-    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-5)
-    assert [isinstance(layer, nn.BatchNorm2d) for layer in folded] == [False, False, False, True]
-    assert isinstance(model[1], nn.BatchNorm2d)
-
-
-def test_a_batch_norm_is_not_folded_where_its_input_is_read_elsewhere():
-    torch.manual_seed(3)
-    model = Shared().eval()
-    x = torch.randn(2, 3, 8, 8)
-    settle_batch_norms_(model, x)
-    assert fold_batch_norms(model, lambda candidate: candidate(x)) is model
+# ---------------------------------------------------------------- real weights
 
 
 @pytest.mark.skipif(not WEIGHTS.is_dir(), reason="needs the project's shared data: weights/mobilenet_v2_hf")

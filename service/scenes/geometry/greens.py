@@ -33,7 +33,7 @@ from service.scenes.geometry.outlines import (
 )
 from service.scenes.geometry.props import (
     add_fence,
-    draw_bale,
+    draw_hay,
     draw_scarecrow,
 )
 from service.scenes.geometry.sketch import Sketch
@@ -49,7 +49,7 @@ from service.scenes.scene import Colour, Material
 
 
 def compose_field(sketch: Sketch) -> None:
-    """Compose a farmed plain: rows that run to a vanishing point, a hedge, bales or a scarecrow."""
+    """Compose a farmed plain: rows that run to a vanishing point, a hedge, rounds of hay or a scarecrow."""
     horizon = sketch.between(0.28, 0.52)
     sketch.add_sky(horizon)
     add_hills(sketch, horizon)
@@ -88,7 +88,7 @@ def compose_field(sketch: Sketch) -> None:
             size = 0.34 * (float(y) - horizon)
             x = sketch.between(0.05, 0.95)
             sketch.add_shadow(x, float(y), 1.2 * size)
-            draw_bale(sketch.stamp(x, float(y), size))
+            draw_hay(sketch.stamp(x, float(y), size))
     if sketch.chance(0.3):
         draw_scarecrow(sketch.stamp(sketch.between(0.15, 0.85), 0.93, sketch.between(0.3, 0.42)))
 

@@ -1,4 +1,4 @@
-"""Things people leave about: boats, cars, lamps, parasols, fences, people, stones, bales.
+"""Things people leave about: boats, cars, lamps, parasols, fences, people, stones, hay.
 
 In: a stamp (local frame, y up, one unit is the thing's height). Out: parts in its sketch.
 Where they stand is decided by the compositions.
@@ -163,8 +163,8 @@ def draw_rock(stamp: Stamp, rock: Colour) -> None:
     stamp.add(stone, Material.ROCK, scaled(rock, 1.15), foot=scaled(rock, 0.6), roundness=0.35)
 
 
-def draw_bale(stamp: Stamp) -> None:
-    """Draw a round hay bale seen at an angle."""
+def draw_hay(stamp: Stamp) -> None:
+    """Draw a round of hay seen at an angle."""
     straw = jittered(stamp.sketch.rng, (0.78, 0.66, 0.36), 0.05)
     stamp.add(
         np.concatenate(

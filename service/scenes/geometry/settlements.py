@@ -159,7 +159,7 @@ def compose_village(sketch: Sketch) -> None:
     """Compose houses on rising ground around a church; a lane, fences, trees, hills behind."""
     horizon = sketch.between(0.34, 0.52)
     sketch.add_sky(horizon)
-    add_hills(sketch, horizon)
+    add_hills(sketch, horizon + 0.03)
     grass, leaf = pick(sketch.rng, GRASSES), pick(sketch.rng, LEAVES)
     rise = smooth_profile(sketch.rng)
     sketch.add(

@@ -209,7 +209,7 @@ def compose_glacier(sketch: Sketch) -> None:
     else:
         for number in range(3):
             drift = smooth_profile(sketch.rng)
-            top = horizon + 0.05 + 0.16 * number
+            top = horizon - 0.02 + 0.17 * number
             sketch.add(
                 under(drift, crest=top, height=0.09, foot=1.02),
                 Material.ICE,

@@ -91,4 +91,4 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("image_id", "label", name=op.f("pk_image_labels")),
     )
-    op.create_index(op.f("ix_image_labels_label"), "image_labels", ["label"], unique=False)
+    op.create_index(op.f("ix_image_labels_label"), "image_labels", ["label", "image_id"], unique=False)
