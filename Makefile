@@ -27,10 +27,13 @@ check: $(READY)  ## format, lint, types, import contracts, protos, generated cod
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	PATH="$(abspath $(BIN)):$$PATH" sh proto/check.sh
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	BUF=$(BIN)/buf sh proto/breaking.sh
+	PYTHON=$(BIN)/python sh proto/generate.sh --check
 
 generate: $(READY)  ## regenerate the gRPC code beside the protos
-	PATH="$(abspath $(BIN)):$$PATH" sh proto/generate.sh
+	PYTHON=$(BIN)/python sh proto/generate.sh
 
 bench: $(READY)  ## every benchmark, tables to standard output
 	$(BIN)/python -m benchmarks

@@ -5,21 +5,17 @@ query, so the ratio holds on a busy machine. Run it with `python -m benchmarks.i
 """
 
 import argparse
-import datetime as dt
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import faiss
 import numpy as np
 
 from hashing.index_build import build_index
+from service.circumstances import read_circumstances
 
 T = TypeVar("T")
 
@@ -31,9 +27,7 @@ def main() -> None:
     """Print the table."""
     options = _options()
     faiss.omp_set_num_threads(1)
-    print(f"date      {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC")
-    print(f"hardware  {_processor()}, {os.cpu_count()} cores, one used")
-    print(f"commit    {_commit()}")
+    print(f"{read_circumstances()}; one core used")
     print(f"data      uniformly random codes, seed 0; k = {K}, {options.queries} queries one by one, medians")
     print(f"versions  faiss {faiss.__version__}, numpy {np.__version__}\n")
     print(
@@ -76,19 +70,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 32, 64, 128], help="bits")
     parser.add_argument("--queries", type=int, default=200)
     return parser.parse_args()
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

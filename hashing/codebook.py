@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-MAX_ROUNDS = (
-    500  # of one flip per class each; hill climbing ends by itself far earlier for up to some hundred classes
+MAX_ROUNDS = 500  # of one flip per class each; up to some hundred classes climbing ends by itself far earlier
+MAX_WORK = (
+    3e8  # classes^2 * bits per round, seconds in all; thousands of classes keep their random words, which do
 )
-MAX_CLASS_PAIRS = 20_000_000  # times rounds: bounds the work for thousands of classes, where random words do
 
 
 def class_codebook(
@@ -33,7 +33,7 @@ def class_codebook(
     free = slice(prefix.shape[1], bits)
     words = np.hstack([prefix, rng.choice((-1.0, 1.0), size=(n_classes, bits - prefix.shape[1]))])
     temperature = _temperature(bits)
-    rounds = min(MAX_ROUNDS, MAX_CLASS_PAIRS // n_classes**2 + 1)
+    rounds = min(MAX_ROUNDS, int(MAX_WORK / (n_classes**2 * bits)))
     for _ in range(rounds):
         if not sum(_flip_best_(words, i, free, temperature) for i in rng.permutation(n_classes)):
             break

@@ -10,13 +10,11 @@ FAISS or SQLAlchemy.
             print(hit.distance, hit.image.name)
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
-from polyhash.v1 import gallery_service_pb2
 
 from service.rpc import calls
 from service.rpc.api_error import ApiError, read_rpc_error
@@ -246,7 +244,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Ingested | Refused, None]:
         """See `Client.ingest`. Files are read beside the event loop."""
         outbox = Outbox(images)
-        stream = self._stubs.gallery.IngestImages(_in_threads(outbox.requests()), timeout=timeout_s)
+        stream = self._stubs.gallery.IngestImages(outbox.requests_async(), timeout=timeout_s)
         try:
             async for response in stream:
                 for outcome in outbox.outcomes(response):
@@ -263,10 +261,3 @@ class AsyncClient:
             return call.read(await call.method(self._stubs)(call.request, timeout=self.timeout_s))
         except grpc.RpcError as error:
             raise read_rpc_error(error) from error
-
-
-async def _in_threads(
-    requests: Iterator[gallery_service_pb2.IngestImagesRequest],
-) -> AsyncIterator[gallery_service_pb2.IngestImagesRequest]:
-    while (request := await asyncio.to_thread(next, requests, None)) is not None:
-        yield request

@@ -59,6 +59,7 @@ def hashing(
     from service.usecases.embed import shared_images
     from service.usecases.evaluate import evaluate_hashing, evaluation_document, summarise
     from service.vision.backbones import load_backbone
+    from service.vision.datasets import open_image_set
 
     wanted = tuple(sorted(parse_lengths(lengths)))
     factories = compose.hashing_methods(methods.split(","))
@@ -79,7 +80,8 @@ def hashing(
             on_progress=meter,
         )
     summaries = summarise(rows)
-    title = f"{query} against {database}, {loaded.identity}"
+    names = {spec: open_image_set(spec).name for spec in (query, database)}
+    title = f"{names[query]} against {names[database]}, {loaded.identity.partition('@')[0]}"
     if plot:
         _write_plot(plot, summaries, title)
     if json:

@@ -4,8 +4,9 @@ In: files and contents, and the server's responses. Out: requests to send, and o
 that cannot even be sent is refused here, in its turn. Sending is the client's business.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,12 @@ class Outbox:
                     yield request
         except Exception as error:  # noqa: BLE001 - gRPC would hide it; raised again in `rest`
             self._error = error
+
+    async def requests_async(self) -> AsyncIterator[gallery_service_pb2.IngestImagesRequest]:
+        """Yield the same, made in threads, so that reading files does not hold up the event loop."""
+        requests = self.requests()
+        while (request := await asyncio.to_thread(next, requests, None)) is not None:
+            yield request
 
     def outcomes(self, response: gallery_service_pb2.IngestImagesResponse) -> Iterator[Ingested | Refused]:
         """Yield what a response tells, after the images before it that were not sent."""

@@ -148,7 +148,7 @@ class SqlCatalog:
         while True:
             query = (
                 select(Embedding.image_id, Embedding.vector)
-                .where(Embedding.backbone == backbone, Embedding.image_id >= after_id + 2)
+                .where(Embedding.backbone == backbone, Embedding.image_id > after_id)
                 .order_by(Embedding.image_id)
                 .limit(chunk)
             )

@@ -16,13 +16,13 @@ LENGTHS = (8, 16, 24)
 
 def sample(n, seed=0):
     rng = np.random.default_rng(seed)
-    y = np.arange(n) % 4
-    return (np.eye(4)[y].repeat(3, axis=1) + rng.normal(size=(n, 12))).astype(np.float32), y
+    y = np.arange(n) % 12
+    return (np.eye(12)[y] + 0.4 * rng.normal(size=(n, 12))).astype(np.float32), y
 
 
 @pytest.fixture(scope="module")
 def encoder():
-    return JointHasher(lengths=LENGTHS, nu=1, beta=1, random_state=0).fit(*sample(200)).encoder_
+    return JointHasher(lengths=LENGTHS, nu=0.3, beta=0.3, random_state=0).fit(*sample(200)).encoder_
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def test_a_truncated_file_is_refused(path, share):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(HasherFileError, match="There is no hasher at .*nowhere"):
+    with pytest.raises(HasherFileError, match=r"There is no hasher at .*nowhere"):
         load_hasher(tmp_path / "nowhere")
 
 

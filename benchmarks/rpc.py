@@ -1,0 +1,161 @@
+"""Search over gRPC beside the bare FAISS call, on random codes, with one client and a real server process.
+
+In: number of codes, bits and requests. Out: requests/s, median and 99th percentile of both sides, which take turns
+block by block, and the server's CPU time per request. Run it with `python -m benchmarks.rpc`.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import faiss
+import numpy as np
+import psutil
+from jaxtyping import Float32, Float64, UInt8
+
+from service import compose
+from service.circumstances import read_circumstances
+from service.client import Client
+from service.ports import NewImage
+
+K = 10
+BLOCK = 500  # requests of one side before the other takes its turn
+Codes = UInt8[np.ndarray, "n bytes"]
+
+
+def main() -> None:
+    """Print the table."""
+    options = _options()
+    faiss.omp_set_num_threads(1)
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (options.codes, options.bits // 8), dtype=np.uint8)
+    queries = rng.integers(0, 256, (options.requests, options.bits // 8), dtype=np.uint8)
+    bare = faiss.IndexBinaryFlat(options.bits)
+    bare.add(codes)
+    with tempfile.TemporaryDirectory() as name:
+        store = Path(name) / "store"
+        _fill(store, codes, bits=options.bits)
+        with _server(store) as (process, address), Client(address) as client:
+
+            def over_grpc(query: Codes) -> list[int]:
+                return [hit.distance for hit in client.search(code=query.tobytes(), k=K, full=False).hits]
+
+            def bare_faiss(query: Codes) -> list[int]:
+                distances: list[int] = bare.search(query[None], K)[0][0].tolist()
+                return distances
+
+            for query in queries[:BLOCK]:  # warm up, and see that both answer the same
+                if over_grpc(query) != bare_faiss(query):
+                    sys.exit("The server's distances differ from those of FAISS.")
+            grpc_s, bare_s, cpu_s = _measure(over_grpc, bare_faiss, queries, process)
+    print(f"{read_circumstances()}; FAISS {faiss.__version__}, one thread each")
+    print(
+        f"{options.codes:,} random codes of {options.bits} bits, k = {K}, {len(queries)} requests, one client\n"
+    )
+    print(f"{'':<12} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
+    for side, seconds in (("gRPC", grpc_s), ("bare FAISS", bare_s)):
+        p50, p99 = 1e3 * np.percentile(seconds, [50, 99])
+        print(f"{side:<12} {len(seconds) / seconds.sum():>10.0f} {p50:>8.3f} {p99:>8.3f}")
+    print(f"{'ratio':<12} {bare_s.sum() / grpc_s.sum():>10.3f} {np.median(grpc_s) / np.median(bare_s):>8.2f}")
+    print(
+        f"\nserver CPU per request {1e6 * cpu_s / len(queries):.0f} us, of that FAISS about {1e6 * bare_s.mean():.0f} us"
+    )
+
+
+def _measure(
+    over_grpc: Callable[[Codes], list[int]],
+    bare_faiss: Callable[[Codes], list[int]],
+    queries: Codes,
+    process: psutil.Process,
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"], float]:
+    grpc_s: list[float] = []
+    bare_s: list[float] = []
+    before = process.cpu_times()
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK]
+        grpc_s += [_seconds(over_grpc, query) for query in block]
+        bare_s += [_seconds(bare_faiss, query) for query in block]
+    after = process.cpu_times()
+    cpu_s = after.user + after.system - before.user - before.system
+    return np.array(grpc_s), np.array(bare_s), cpu_s
+
+
+def _seconds(call: Callable[[Codes], list[int]], query: Codes) -> float:
+    start = time.perf_counter()
+    call(query)
+    return time.perf_counter() - start
+
+
+def _fill(store: Path, codes: Codes, *, bits: int) -> None:
+    """Make a store whose images have these codes, under a hasher of this length that only gives its name."""
+    rng = np.random.default_rng(1)
+    with compose.open_session(store, purpose="benchmark", create=True) as session:
+        embeddings = rng.random((64, session.application.backbone.dim), dtype=np.float32)
+        session.application.gallery.add(
+            [_image(f"learn {row}", vector) for row, vector in enumerate(embeddings)]
+        )
+        parameters = {"lengths": (bits,), "n_anchors": 16, "random_state": 0}
+        gallery = compose.learn_hasher(session, parameters=parameters).application.gallery
+        for image_id in range(1, len(embeddings) + 1):
+            gallery.delete(image_id)
+        nothing = np.zeros(1, dtype=np.float32)
+        for start in range(0, len(codes), 4096):
+            part = enumerate(codes[start : start + 4096], start)
+            gallery.add([_image(f"code {row}", nothing, code) for row, code in part])
+
+
+def _image(
+    name: str, embedding: Float32[np.ndarray, " d"], record: UInt8[np.ndarray, " bytes"] | None = None
+) -> NewImage:
+    return NewImage(
+        sha256=hashlib.sha256(name.encode()).digest(),
+        name=name,
+        source="",
+        stored=False,
+        byte_size=0,
+        width=1,
+        height=1,
+        format="NONE",
+        labels=(),
+        attributes={},
+        embedding=embedding,
+        record=record,
+    )
+
+
+@contextmanager
+def _server(store: Path) -> Iterator[tuple[psutil.Process, str]]:
+    command = [
+        sys.executable,
+        "-m",
+        "service.cli",
+        "serve",
+        "--store",
+        str(store),
+        "--address",
+        "127.0.0.1:0",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own command
+        try:
+            line = server.stdout.readline() if server.stdout else ""
+            yield psutil.Process(server.pid), line.split()[-1]
+        finally:
+            server.terminate()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time searches over gRPC beside bare FAISS calls.")
+    parser.add_argument("--codes", type=int, default=100_000)
+    parser.add_argument("--bits", type=int, default=64)
+    parser.add_argument("--requests", type=int, default=5_000)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
