@@ -6,7 +6,7 @@ and provenance to `hasher_file`.
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
@@ -108,7 +108,7 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         y: LabelInput = None,
         *,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Self:
+    ) -> "JointHasher":
         """Learn the codes of all lengths from n embeddings.
 
         Args:

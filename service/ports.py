@@ -278,7 +278,14 @@ class Catalog(Protocol):
     def add_images(
         self, images: Sequence[NewImage], *, backbone: str, hasher: str | None
     ) -> list[Acknowledgement]:
-        """Write images, embeddings, code records and ops in one transaction; repeats (also within) are recognised."""
+        """Write images, embeddings, code records and ops in one transaction; repeats (also within) are recognised.
+
+        Labels keep their order, each once.
+
+        Raises:
+            InvalidArgumentError: An embedding does not fit float16; nothing of the batch is kept.
+            ModelMismatchError: `hasher` is not the active one.
+        """
         ...
 
     def delete_image(self, image_id: int) -> int:
@@ -310,13 +317,19 @@ class Catalog(Protocol):
         ...
 
     def replace_records(self, chunks: Iterator[RecordChunk], *, hasher: str) -> int:
-        """Write code records of a hasher, all chunks in one transaction, and make it the active hasher; returns the count."""
+        """Write code records of a hasher, all chunks in one transaction, and make it the active hasher.
+
+        Records of other hashers go: later images would lack them. Returns the count.
+        """
         ...
 
     def register_model(
         self, identity: str, kind: ModelKind, *, path: str, metadata: Mapping[str, Any]
     ) -> None:
-        """Record a model; repeating the same identity changes nothing. The first of its kind becomes active."""
+        """Record a model; repeating the same identity changes nothing.
+
+        The first backbone becomes active; a hasher does so with its records, in `replace_records`.
+        """
         ...
 
     def active_model(self, kind: ModelKind) -> ModelRow | None:

@@ -219,7 +219,7 @@ class SqlCatalog:
         with self._writing() as connection:
             if connection.scalar(select(Model.number).where(Model.identity == identity)) is not None:
                 return
-            first = connection.scalar(select(Model.number).where(Model.kind == kind.value).limit(1)) is None
+            others = connection.scalar(select(func.count()).where(Model.kind == kind.value))
             connection.execute(
                 insert(Model).values(
                     identity=identity,
@@ -227,7 +227,7 @@ class SqlCatalog:
                     path=path,
                     provenance=dict(metadata),
                     created_at=self._clock(),
-                    active=first,
+                    active=kind is ModelKind.BACKBONE and not others,
                 )
             )
 

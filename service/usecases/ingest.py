@@ -6,7 +6,7 @@ interruption stays, so running the same set again continues where it was.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Ingestor:
         self.copy = copy
         self._decode_threads = decode_threads
 
-    def run(self, chunks: Iterable[Sequence[SourceImage]]) -> Iterator[Outcome]:
+    def run(self, chunks: Iterable[Sequence[SourceImage]]) -> Generator[Outcome, None, None]:
         """Yield the outcome of every image in order.
 
         Closing the iterator early stops reading; what was acknowledged stays.

@@ -124,7 +124,9 @@ class Searcher:
             PreconditionError: The store has no hasher yet.
         """
         square = self._backbone.prepare(self._decode(content).pixels)
-        return self._gallery.encode(self._backbone.extract(square[np.newaxis]).embeddings)[0]
+        records = self._gallery.encode(self._backbone.extract(square[np.newaxis]).embeddings)
+        record: UInt8[np.ndarray, " record_bytes"] = records[0]
+        return record
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request.

@@ -50,7 +50,11 @@ def _pairs(
 
         return hook
 
-    hooks = [layer.register_forward_hook(watch(name)) for name, layer in model.named_modules()]
+    hooks = [
+        layer.register_forward_hook(watch(name))
+        for name, layer in model.named_modules()
+        if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))
+    ]
     run(model)
     for hook in hooks:
         hook.remove()

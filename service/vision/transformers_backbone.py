@@ -61,13 +61,18 @@ class TransformersBackbone:
         mean, std = (torch.tensor(values) for values in (square.preprocessing.mean, square.preprocessing.std))
         self._scale = (1 / (255 * std)).view(1, 3, 1, 1)
         self._shift = (-mean / std).view(1, 3, 1, 1)
-        side = square.preprocessing.crop_px
-        ramp = torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side)
-        model = fold_batch_norms(
-            model.eval(), lambda candidate: candidate(pixel_values=ramp).last_hidden_state
-        )
-        self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
-        self._empty = self._probe()
+        try:
+            model = fold_batch_norms(model.eval(), self._last_hidden_state)
+            self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
+            side = square.preprocessing.crop_px
+            one = self._forward(np.zeros((1, side, side, 3), dtype=np.uint8))
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"{identity} gives no embedding and map for one {square.preprocessing.crop_px} px square: {error} Choose"
+                " a model for images whose preprocessor_config.json fits it, such as DINOv2, ViT or MobileNetV2.",
+                reason="BACKBONE_UNSUPPORTED",
+            ) from error
+        self._empty = Features(embeddings=one.embeddings[:0], feature_maps=one.feature_maps[:0])
 
     @classmethod
     def load(cls, folder: Path, *, name: str | None = None) -> "TransformersBackbone":
@@ -144,18 +149,13 @@ class TransformersBackbone:
             feature_maps=np.ascontiguousarray(feature_maps.numpy()),
         )
 
-    def _probe(self) -> Features:
-        """Return features of no images, of the right widths, or say why the model cannot give any."""
+    def _last_hidden_state(self, model: nn.Module) -> Tensor:
+        """Return what a model makes of one fixed picture, a ramp."""
         side = self.preprocessing.crop_px
-        try:
-            features = self._forward(np.zeros((1, side, side, 3), dtype=np.uint8))
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            raise InvalidArgumentError(
-                f"{self._identity} gives no embedding and map for one {side} x {side} px image: {error} Choose a"
-                " model for images whose preprocessor_config.json fits it, such as DINOv2, ViT or MobileNetV2.",
-                reason="BACKBONE_UNSUPPORTED",
-            ) from error
-        return Features(embeddings=features.embeddings[:0], feature_maps=features.feature_maps[:0])
+        hidden: Tensor = model(
+            pixel_values=torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side)
+        ).last_hidden_state
+        return hidden
 
 
 def weight_files(folder: Path) -> list[Path]:

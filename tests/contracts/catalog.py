@@ -250,6 +250,7 @@ class CatalogContract:
     @pytest.mark.parametrize("hasher", [OTHER_HASHER, None])
     def test_images_of_another_hasher_than_the_active_one_are_refused(self, catalog, hasher):
         catalog.register_model(HASHER, ModelKind.HASHER, path="models/x", metadata={})
+        catalog.replace_records(iter([]), hasher=HASHER)
         with pytest.raises(ModelMismatchError, match=f"The store uses hasher {HASHER}, the images come with"):
             add(catalog, [new_image(1)], hasher=hasher)
         assert catalog.counts().images == 0
@@ -257,6 +258,7 @@ class CatalogContract:
     def test_replaced_records_belong_to_the_hasher_that_is_active_then(self, catalog):
         for identity in (HASHER, OTHER_HASHER):
             catalog.register_model(identity, ModelKind.HASHER, path="models/x", metadata={})
+        catalog.replace_records(iter([]), hasher=HASHER)
         add(catalog, [new_image(seed) for seed in range(5)])
         before = records_of(catalog, HASHER)
         assert catalog.replace_records(inverted(catalog), hasher=OTHER_HASHER) == 5
@@ -274,6 +276,7 @@ class CatalogContract:
 
         for identity in (HASHER, OTHER_HASHER):
             catalog.register_model(identity, ModelKind.HASHER, path="models/x", metadata={})
+        catalog.replace_records(iter([]), hasher=HASHER)
         add(catalog, [new_image(seed) for seed in range(5)])
         before = records_of(catalog, HASHER)
         with pytest.raises(KeyboardInterrupt):
@@ -286,13 +289,15 @@ class CatalogContract:
         with pytest.raises(NotFoundError, match=f"Hasher {HASHER} is not registered"):
             catalog.replace_records(iter([]), hasher=HASHER)
 
-    def test_the_first_model_of_a_kind_is_active_and_repeating_changes_nothing(self, catalog):
+    def test_the_first_backbone_is_active_a_hasher_only_with_its_records(self, catalog):
         assert catalog.active_model(ModelKind.HASHER) is None
         metadata = {"lengths": [16, 32], "training_set": "ü", "loss": 0.25, "notes": None}
         catalog.register_model(BACKBONE, ModelKind.BACKBONE, path="descriptor", metadata={})
         catalog.register_model(HASHER, ModelKind.HASHER, path="models/a", metadata=metadata)
         catalog.register_model(OTHER_HASHER, ModelKind.HASHER, path="models/b", metadata={})
         catalog.register_model(HASHER, ModelKind.HASHER, path="elsewhere", metadata={"other": 1})
+        assert catalog.active_model(ModelKind.HASHER) is None
+        catalog.replace_records(iter([]), hasher=HASHER)
         assert [(m.identity, m.kind, m.path, m.active) for m in catalog.models()] == [
             (BACKBONE, ModelKind.BACKBONE, "descriptor", True),
             (HASHER, ModelKind.HASHER, "models/a", True),

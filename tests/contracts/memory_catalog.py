@@ -163,7 +163,7 @@ class MemoryCatalog:
                 path=path,
                 metadata=dict(metadata),
                 created_at=self._clock(),
-                active=self.active_model(kind) is None,
+                active=kind is ModelKind.BACKBONE and self.active_model(kind) is None,
             )
 
     def active_model(self, kind: ModelKind) -> ModelRow | None:

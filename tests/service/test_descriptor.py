@@ -1,5 +1,8 @@
 """The descriptor: the backbone contract, and its parts against plain loops."""
 
+import math
+
+import cv2
 import numpy as np
 import pytest
 
@@ -60,6 +63,32 @@ def test_stripes_show_in_the_orientation_across_them(upright, orientation):
     assert orientations[orientation].min() > 0.5
     others = np.delete(orientations, orientation, axis=0)
     np.testing.assert_allclose(others, 0, atol=1e-3)
+
+
+def plain_orientations(grey: np.ndarray) -> np.ndarray:
+    """Return the oriented gradients of 8 x 8 cells, pixel by pixel."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    padded = np.pad(smooth, 1, mode="reflect")
+    cells = np.zeros((8, 8, 8))
+    for y in range(128):
+        for x in range(128):
+            dx, dy = padded[y + 1, x + 2] - padded[y + 1, x], padded[y + 2, x + 1] - padded[y, x + 1]
+            position = math.atan2(dy, dx) % math.pi / math.pi * 8
+            share = position - int(position)
+            cells[y // 16, x // 16, int(position) % 8] += math.hypot(dx, dy) * (1 - share) / 256
+            cells[y // 16, x // 16, (int(position) + 1) % 8] += math.hypot(dx, dy) * share / 256
+    return cells / (np.linalg.norm(cells, axis=2, keepdims=True) + 2.5)
+
+
+def test_orientations_agree_with_a_plain_sum():
+    grey = np.random.default_rng(5).integers(0, 2, (128, 128), dtype=np.uint8) * 255  # exact in Lab
+    features = features_of(np.repeat(grey[..., None], 3, axis=2))
+    expected = plain_orientations(grey)
+    np.testing.assert_allclose(features.feature_maps[0, 6:], expected.transpose(2, 0, 1), atol=1e-5)
+    centred = (expected - expected.mean()).ravel()
+    np.testing.assert_allclose(
+        features.embeddings[0, ORIENTATIONS], centred / np.linalg.norm(centred), atol=1e-4
+    )
 
 
 def test_the_histogram_counts_every_pixel_once():

@@ -317,7 +317,7 @@ def test_a_text_model_is_refused(tmp_path: Path):
 
 def test_a_square_that_the_model_does_not_take_is_refused(vit: Path):
     edit_(vit / "preprocessor_config.json", size={"height": 48, "width": 48})
-    with pytest.raises(InvalidArgumentError, match="gives no embedding and map for one 48 x 48 px image"):
+    with pytest.raises(InvalidArgumentError, match="gives no embedding and map for one 48 px square"):
         TransformersBackbone.load(vit)
 
 
