@@ -35,7 +35,7 @@ def class_codebook(
     temperature = _temperature(bits)
     rounds = min(MAX_ROUNDS, int(MAX_WORK / (n_classes**2 * bits)))
     for _ in range(rounds):
-        if not sum(_flip_best_(words, i, free, temperature) for i in rng.permutation(n_classes)):
+        if not sum(_flip_best_(words, i, free, temperature) for i in rng.permutation(n_classes).tolist()):
             break
     return words
 

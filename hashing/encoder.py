@@ -68,23 +68,23 @@ class Encoder:
 
     def _signs(self, embeddings: Float[np.ndarray, "n d"]) -> Iterator[Codes]:
         betas = self.weights.associations(self.lengths)
+        associations = {pair: R.astype(np.float64) for pair, R in self.associations.items()}
         for start in range(0, len(embeddings), CHUNK):
             scores = self.project(embeddings[start : start + CHUNK])
             codes = {bits: np.where(f > 0, 1.0, -1.0) for bits, f in scores.items()}
             if self.joint:
                 for bits in reversed(self.lengths):
-                    self._agree_(codes, scores[bits], betas, bits)
+                    linear, curvature = association_energy(codes, associations, betas, bits)
+                    _agree_(codes[bits], linear + self.weights.nu * scores[bits], curvature)
             yield codes
 
-    def _agree_(
-        self, codes: Codes, scores: Float64[np.ndarray, "n bits"], betas: dict[Pair, float], bits: int
-    ) -> None:
-        """Lower the label-free part of the objective in the codes of one length."""
-        linear, curvature = association_energy(codes, self.associations, betas, bits)
-        energy = CodeEnergy(
-            linear=linear + self.weights.nu * scores,
-            curvature=curvature,
-            label_map=np.zeros((bits, 0)),
-            label_weights=np.zeros((len(scores), 1)),
-        )
-        descend_bits_(codes[bits], energy, passes=PASSES)
+
+def _agree_(
+    codes: Float64[np.ndarray, "n bits"],
+    linear: Float64[np.ndarray, "n bits"],
+    curvature: Float64[np.ndarray, "bits bits"],
+) -> None:
+    """Lower the label-free part of the objective in the codes of one length."""
+    n, bits = codes.shape
+    no_labels = {"label_map": np.zeros((bits, 0)), "label_weights": np.zeros((n, 1))}
+    descend_bits_(codes, CodeEnergy(linear=linear, curvature=curvature, **no_labels), passes=PASSES)

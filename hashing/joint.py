@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -104,7 +105,7 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def fit(
         self,
-        X: Float[np.ndarray, "n d"],
+        X: ArrayLike,
         y: LabelInput = None,
         *,
         on_step: Callable[[int, int], None] | None = None,
@@ -150,20 +151,17 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.objective_trace_ = np.array(trace)
         return self
 
-    def transform(self, X: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
+    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
         """Return code records: the codes of all lengths side by side, shortest first."""
-        X = self._checked(X)
-        return self.encoder_.records(X)
+        return self.encoder_.records(self._checked(X))
 
-    def encode(self, X: Float[np.ndarray, "n d"]) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
+    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
         """Return the packed codes of every length."""
-        X = self._checked(X)
-        return self.encoder_.encode(X)
+        return self.encoder_.encode(self._checked(X))
 
-    def project(self, X: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
         """Return the scores of every length; their product with stored signs ranks finer than Hamming distance."""
-        X = self._checked(X)
-        return self.encoder_.project(X)
+        return self.encoder_.project(self._checked(X))
 
     def _checked_parameters(self) -> tuple[FeatureKind, LossWeights]:
         kind = _member(FeatureKind, "features", self.features)
@@ -184,10 +182,17 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"The 'n_anchors' parameter of JointHasher must be None or above 0. Got {self.n_anchors!r} instead."
             )
         topology = _member(Topology, "topology", self.topology)
-        weights = LossWeights(nu=self.nu, beta=self.beta, lw=self.lw, lp=lp, lr=self.lr, topology=topology)
+        weights = LossWeights(
+            nu=float(self.nu),
+            beta=float(self.beta),
+            lw=float(self.lw),
+            lp=float(lp),
+            lr=float(self.lr),
+            topology=topology,
+        )
         return kind, weights
 
-    def _checked(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    def _checked(self, X: ArrayLike) -> Float[np.ndarray, "n d"]:
         check_is_fitted(self)
         checked: Float[np.ndarray, "n d"] = validate_data(
             self, X, dtype=(np.float64, np.float32), reset=False

@@ -51,12 +51,14 @@ class Preprocessing:
         crop_px: Side of the centre crop, which is what the network sees.
         mean: Per-channel mean subtracted after scaling to [0, 1].
         std: Per-channel divisor after that.
+        keep_aspect: True resizes the shorter side and crops the middle; False squashes the whole image into the square.
     """
 
     resize_px: int
     crop_px: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    keep_aspect: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

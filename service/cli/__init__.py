@@ -36,13 +36,20 @@ EXIT_INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # at the end of Python it would be too late to meet a broken pipe
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # which typer makes of Ctrl-C without a word
+            console.complain("Interrupted.")
+        raise
     except (PolyhashError, HashingError) as error:
         console.complain(str(error))
         sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        console.complain("Interrupted.")
-        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as in `polyhash search ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+    except OSError as error:  # a file or folder that the user named
+        console.complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
         sys.exit(EXIT_FAILED)

@@ -24,8 +24,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-out = Console(highlight=False, emoji=False)
+WIDE = 10_000  # columns of what goes to a file or pipe, where a folded line would be two
+
+out = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
+
+_CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
 
 PLAIN_PROGRESS_EVERY_S = 10.0  # one line in a log file or pipe; a terminal gets a bar
 
@@ -89,12 +93,17 @@ class _PlainMeter:
 
 def say(message: str) -> None:
     """Tell the person something that is not part of the result."""
-    err.print(message, markup=False, soft_wrap=True)
+    err.print(_visible(message), markup=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
     """Report an error or a skipped item."""
-    err.print(f"polyhash: {message}", markup=False, soft_wrap=True, style="red" if err.is_terminal else None)
+    err.print(
+        f"polyhash: {_visible(message)}",
+        markup=False,
+        soft_wrap=True,
+        style="red" if err.is_terminal else None,
+    )
 
 
 def show_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -117,5 +126,10 @@ def show_table(title: str, columns: dict[str, str], rows: list[tuple[object, ...
     for heading, justify in columns.items():
         table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(_visible(str(cell))) for cell in row))
     out.print(table)
+
+
+def _visible(text: str) -> str:
+    """Return the text on one line and without commands to the terminal, as a file name may hold either."""
+    return text.translate(_CONTROL_PICTURES)

@@ -55,6 +55,7 @@ def demo(
     """Index a gallery, learn codes of several lengths, serve them, search, and show the answers on one page."""
     from service import compose
     from service.client import Client
+    from service.errors import PreconditionError
     from service.vision.datasets import open_image_set
 
     out.mkdir(parents=True, exist_ok=True)
@@ -63,6 +64,8 @@ def demo(
     with compose.open_session(store, purpose="polyhash demo", create=True, backbone=backbone) as session:
         taken = take_in(session.application, open_image_set(gallery if photos else f"{gallery}:train"))
         application = learn_if_needed(session).application
+        if not application.gallery.lengths:
+            raise PreconditionError(f"The demo has nothing to search: {gallery} gave too few pictures.")
         with compose.serving(application, "127.0.0.1:0") as port, Client(f"127.0.0.1:{port}") as client:
             console.say(f"Serving {len(application.gallery):,} images on 127.0.0.1:{port}")
             queries = _from_gallery(client) if photos else _held_out(f"{gallery}:query")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import LabelOption, LengthsOption, parse_lengths
+from service.cli.options import LabelOption, LengthsOption, parse_lengths, writable
 
 if TYPE_CHECKING:
     from service.ports import Backbone
@@ -47,10 +47,12 @@ def hashing(
         Path | None, typer.Option(help="Keep embeddings in this folder for the next run.", show_default=False)
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write the figures here; - prints them.", show_default=False)
+        Path | None,
+        typer.Option(help="Write the figures here; - prints them.", show_default=False, callback=writable),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Write a PNG of mAP over bits here.", show_default=False)
+        Path | None,
+        typer.Option(help="Write a PNG of mAP over bits here.", show_default=False, callback=writable),
     ] = None,
 ) -> None:
     """Compare hashing methods: tie-aware mAP and precision@10 of every method, length and seed."""
@@ -61,7 +63,7 @@ def hashing(
     from service.vision.backbones import load_backbone
     from service.vision.datasets import open_image_set
 
-    wanted = tuple(sorted(parse_lengths(lengths)))
+    wanted = parse_lengths(lengths)
     factories = compose.hashing_methods(methods.split(","))
     loaded = load_backbone(backbone)
     sets = {spec: _embed(spec, label, loaded, cache) for spec in dict.fromkeys((train, database, query))}

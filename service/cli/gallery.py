@@ -12,7 +12,6 @@ from service.cli.options import (
     BackboneOption,
     JsonOption,
     LabelOption,
-    LengthsOption,
     StoreOption,
     parse_lengths,
 )
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from service.usecases.reading import Rejected
     from service.vision.datasets import ImageSet
 
-DEFAULT_LENGTHS = "16,32,64,128"
+DEFAULT_LENGTHS = (16, 32, 64, 128)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,14 @@ def index(
         typer.Option("--hasher", help="Use this hasher file instead of learning one.", show_default=False),
     ] = None,
     label: LabelOption = None,
-    lengths: LengthsOption = DEFAULT_LENGTHS,
+    lengths: Annotated[
+        str | None,
+        typer.Option(
+            "--lengths",
+            help="Code lengths to learn for a new store, in bits, separated by commas. Default: 16,32,64,128.",
+            show_default=False,
+        ),
+    ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Keep a copy of every original in the store.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -59,7 +65,7 @@ def index(
     from service.vision.datasets import open_image_set
 
     image_set = open_image_set(source, label=label)
-    parse_lengths(lengths)  # a mistake in them must not show after an hour of indexing
+    wanted = parse_lengths(lengths) if lengths else None
     with compose.open_session(
         store,
         purpose=f"polyhash index {source}",
@@ -68,8 +74,9 @@ def index(
         hasher_file=hasher,
         copy_all=copy,
     ) as session:
+        _check_lengths(session.application, wanted)
         taken = take_in(session.application, image_set)
-        learned = learn_if_needed(session, lengths=lengths)
+        learned = learn_if_needed(session, lengths=wanted or DEFAULT_LENGTHS)
         for note in image_set.notes():
             console.say(note)
         _report(taken, learned.application, json=json)
@@ -98,20 +105,38 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
     return Intake(added=added, known=known, skipped=skipped, seconds=time.perf_counter() - started)
 
 
-def learn_if_needed(session: "Session", *, lengths: str = DEFAULT_LENGTHS) -> "Session":
+def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LENGTHS) -> "Session":
     """Return the session with a hasher: the one it has, or one learned from its images."""
     from service import compose
+    from service.usecases.learn import MIN_TRAINING_IMAGES
 
     application = session.application
-    if application.gallery.hasher or not application.catalog.counts().images:
+    if application.gallery.hasher:
+        return session
+    if application.catalog.counts().images < MIN_TRAINING_IMAGES:
+        console.say(f"No codes yet: they are learned from {MIN_TRAINING_IMAGES} images on. Index more.")
         return session
     with console.progress("Learning codes", total=None, unit="sweeps") as meter:
-        parameters = {"lengths": parse_lengths(lengths), "random_state": 0}
+        parameters = {"lengths": lengths, "random_state": 0}
         return compose.learn_hasher(session, parameters=parameters, on_step=meter)
 
 
+def _check_lengths(application: "Application", wanted: tuple[int, ...] | None) -> None:
+    """Refuse lengths that the store's hasher does not have: it is not learned anew."""
+    from service.errors import ConflictError
+
+    lengths = application.gallery.lengths
+    if wanted and lengths and wanted != lengths:
+        asked, known = (",".join(map(str, some)) for some in (wanted, lengths))
+        raise ConflictError(
+            f"The store has codes of {known} bits, --lengths asks for {asked}. Leave it out, or run "
+            f"`polyhash train hasher --lengths {asked}` on the store.",
+            reason="LENGTHS_CONFLICT",
+        )
+
+
 def _report(taken: Intake, application: "Application", *, json: bool) -> None:
-    gallery = application.gallery
+    gallery, images = application.gallery, application.catalog.counts().images
     if json:
         console.show_json(
             {
@@ -122,7 +147,7 @@ def _report(taken: Intake, application: "Application", *, json: bool) -> None:
                     for skip in taken.skipped
                 ],
                 "seconds": round(taken.seconds, 3),
-                "images": len(gallery),
+                "images": images,
                 "lengths": list(gallery.lengths),
                 "backbone": gallery.backbone_identity,
                 "hasher": gallery.hasher_identity,
@@ -132,7 +157,7 @@ def _report(taken: Intake, application: "Application", *, json: bool) -> None:
         return
     console.out.print(
         f"Added {taken.added:,} images in {taken.seconds:,.1f} s, {taken.known:,} were there already, "
-        f"{len(taken.skipped):,} skipped. The gallery holds {len(gallery):,} images with codes of "
+        f"{len(taken.skipped):,} skipped. The gallery holds {images:,} images with codes of "
         f"{', '.join(map(str, gallery.lengths)) or 'no'} bits.",
         soft_wrap=True,
     )

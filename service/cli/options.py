@@ -25,14 +25,33 @@ LengthsOption = Annotated[
 ]
 
 
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """Return the lengths in a text such as "16,32,64,128".
+def writable(path: Path | None) -> Path | None:
+    """Return the path of a file to write after trying to open it, so that nothing is computed in vain.
 
     Raises:
-        typer.BadParameter: A part is no whole number.
+        OSError: No file can be written there.
     """
+    if path and path != Path("-"):
+        existed = path.exists()
+        path.open("ab").close()
+        if not existed:
+            path.unlink()
+    return path
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """Return the lengths in a text such as "16,32,64,128", ascending.
+
+    Raises:
+        typer.BadParameter: A part is no whole number, or no length that codes can have.
+    """
+    from hashing.codes import check_lengths
+    from hashing.errors import CodeLengthError
+
     try:
-        return tuple(int(part) for part in text.split(","))
+        return check_lengths([int(part) for part in text.split(",")])
+    except CodeLengthError as error:
+        raise typer.BadParameter(str(error), param_hint="--lengths") from error
     except ValueError as error:
         raise typer.BadParameter(
             f"Lengths are whole numbers separated by commas, for example 16,32,64. Got {text!r}.",

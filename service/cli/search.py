@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import JsonOption, StoreOption
+from service.cli.options import JsonOption, StoreOption, writable
 
 THUMBNAIL_PX = 240
+MAX_ID = 2**63 - 1  # of a catalog
 
 if TYPE_CHECKING:
     from service.application import Application
@@ -33,7 +34,9 @@ def search(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Also write a contact sheet to this file.", show_default=False),
+        typer.Option(
+            "--html", help="Also write a contact sheet to this file.", show_default=False, callback=writable
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -75,7 +78,7 @@ def _query(text: str) -> "Query":
     path = Path(text)
     if path.is_file():
         return ImageQuery(content=path.read_bytes())
-    if text.isdecimal():
+    if text.isdecimal() and int(text) <= MAX_ID:
         return IdQuery(image_id=int(text))
     raise NotFoundError(
         f"{text} is neither an image file nor the id of an image. Give a path, or a number that `polyhash search --json` "

@@ -2,12 +2,12 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from service.cli import console
-from service.cli.options import JsonOption, LengthsOption, StoreOption, parse_lengths
+from service.cli.options import JsonOption, LengthsOption, StoreOption, parse_lengths, writable
 
 app = typer.Typer(help="Learn models.", no_args_is_help=True)
 
@@ -21,10 +21,13 @@ def _train() -> None:
 def hasher(
     store: StoreOption,
     lengths: LengthsOption = "16,32,64,128",
-    features: Annotated[str, typer.Option("--features", help="`linear` or `rbf` (anchors).")] = "rbf",
+    features: Annotated[
+        Literal["linear", "rbf"], typer.Option("--features", help="Of embeddings; rbf compares with anchors.")
+    ] = "rbf",
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Also write the hasher file here.", show_default=False)
+        Path | None,
+        typer.Option("--out", help="Also write the hasher file here.", show_default=False, callback=writable),
     ] = None,
     json: JsonOption = False,
 ) -> None:

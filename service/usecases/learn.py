@@ -14,6 +14,8 @@ from jaxtyping import Float32
 from service.errors import PreconditionError
 from service.ports import Catalog, Hasher, RecordChunk
 
+MIN_TRAINING_IMAGES = 2  # one embedding has no variance to code
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet:
@@ -34,7 +36,7 @@ def read_training_set(catalog: Catalog, *, backbone: str) -> TrainingSet:
     """Return all embeddings of a backbone with their labels.
 
     Raises:
-        PreconditionError: Fewer than two images have an embedding of this backbone.
+        PreconditionError: Fewer than MIN_TRAINING_IMAGES have an embedding of this backbone.
     """
     digest = hashlib.sha256(backbone.encode())
     embeddings: list[np.ndarray] = []
@@ -45,9 +47,10 @@ def read_training_set(catalog: Catalog, *, backbone: str) -> TrainingSet:
         digest.update(repr(list(chunk.labels)).encode())
         embeddings.append(chunk.embeddings.astype(np.float32))
         labels.extend(chunk.labels)
-    if len(labels) < 2:
+    if len(labels) < MIN_TRAINING_IMAGES:
         raise PreconditionError(
-            f"A hasher needs at least 2 images with embeddings of {backbone}, the store has {len(labels)}. "
+            f"A hasher needs at least {MIN_TRAINING_IMAGES} images with embeddings of {backbone}, the store has "
+            f"{len(labels)}. "
             "Index images first.",
             reason="TOO_FEW_IMAGES",
             images=len(labels),

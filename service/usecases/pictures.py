@@ -7,7 +7,7 @@ changed since it was indexed is reported, never shown as what it was.
 import hashlib
 from collections.abc import Callable
 
-from service.errors import DataLossError, NotFoundError
+from service.errors import DataLossError, NotFoundError, UnavailableError
 from service.ports import Catalog, ImageRow, Originals
 
 
@@ -46,19 +46,35 @@ class Pictures:
     def content(self, row: ImageRow) -> bytes:
         """Return the encoded bytes that were indexed.
 
+        Messages name the image, not the path of its file, which is the server's own business.
+
         Raises:
             NotFoundError: The file is gone from where it was.
+            UnavailableError: The file is there but cannot be read.
             DataLossError: The file has changed since it was indexed.
         """
         if row.stored:
             return self._originals.get(row.sha256)
-        content = self._read_source(row.source)
+        which = f"The original of image {row.image_id} ({row.name})"
+        try:
+            content = self._read_source(row.source)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{which} is gone from where it was indexed. Bring it back, or delete the image.",
+                reason="ORIGINAL_NOT_FOUND",
+                image_id=row.image_id,
+            ) from error
+        except OSError as error:
+            raise UnavailableError(
+                f"{which} cannot be read now ({error.strerror or error}). Check its disk and permissions.",
+                reason="ORIGINAL_UNREADABLE",
+                image_id=row.image_id,
+            ) from error
         if hashlib.sha256(content).digest() != row.sha256:
             raise DataLossError(
-                f"{row.source} has changed since image {row.image_id} was indexed. Delete the image and index it again.",
+                f"{which} has changed since it was indexed. Delete the image and index it again.",
                 reason="ORIGINAL_CHANGED",
                 image_id=row.image_id,
-                source=row.source,
             )
         return content
 

@@ -26,12 +26,10 @@ class InputSquare:
 
     Attributes:
         preprocessing: Sizes in pixels, mean and std.
-        keep_aspect: True resizes the shorter side and crops the middle; False squashes the whole image into the square.
         resample: Pillow's filter.
     """
 
     preprocessing: Preprocessing
-    keep_aspect: bool = True
     resample: Image.Resampling = Image.Resampling.BILINEAR
 
     def cut(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
@@ -47,9 +45,10 @@ class InputSquare:
     def _crop_box(self, height: int, width: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the crop, in pixels of the image."""
         resize_px, side = self.preprocessing.resize_px, self.preprocessing.crop_px
+        keep_aspect = self.preprocessing.keep_aspect
         shorter = min(width, height)
-        resized_width = resize_px * width // shorter if self.keep_aspect else resize_px
-        resized_height = resize_px * height // shorter if self.keep_aspect else resize_px
+        resized_width = resize_px * width // shorter if keep_aspect else resize_px
+        resized_height = resize_px * height // shorter if keep_aspect else resize_px
         x, y = (resized_width - side) // 2, (resized_height - side) // 2
         x_scale, y_scale = width / resized_width, height / resized_height
         # min(): the far edge may exceed the image by a rounding error, which Pillow refuses
@@ -118,8 +117,8 @@ def _parse_settings(settings: Mapping[str, Any]) -> InputSquare:
             crop_px=crop_px,
             mean=(mean[0] / unit, mean[1] / unit, mean[2] / unit),
             std=(std[0] / unit, std[1] / unit, std[2] / unit),
+            keep_aspect=keep_aspect,
         ),
-        keep_aspect=keep_aspect,
         resample=Image.Resampling(settings.get("resample", Image.Resampling.BILINEAR)),
     )
 

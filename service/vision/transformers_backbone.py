@@ -26,7 +26,7 @@ from service.ports import Features, Preprocessing
 from service.vision.batch_norms import fold_batch_norms
 from service.vision.preprocessing import InputSquare, read_input_square
 
-# Small: one pass stays in the cache. MobileNetV2 on one core of a server: 48 images/s with 4, 45 with 8, 26 with 32.
+# Small: one pass stays in the cache. MobileNetV2 on one core is about a third slower with 32.
 BATCH_IMAGES = 8
 
 # Weights that a checkpoint may lack, because classifiers and self-supervised training leave them out.

@@ -149,7 +149,9 @@ def test_lengths_come_out_ascending_and_up_to_1024_bits(digits):
 
 def test_nested_codebooks_start_short_codes_as_prefixes(digits):
     x, y = digits
-    hasher = JointHasher(lengths=(8, 16), nested=True, nu=1e-6, beta=0, joint_encoding=False, random_state=0)
+    hasher = JointHasher(
+        lengths=(8, 16), nested=True, nu=1e-6, beta=0.0, joint_encoding=False, random_state=0
+    )
     codes = hasher.fit(x[:300], y[:300]).encode(x[:300])
     assert (codes[8][:, 0] == codes[16][:, 0]).mean() > 0.99
 
@@ -173,8 +175,8 @@ def test_progress_reaches_the_caller(digits):
     [
         ({"features": "cubic"}, r"'features' .* must be one of \['linear', 'rbf'\]\. Got 'cubic'"),
         ({"topology": "ring"}, r"'topology' .* must be one of \['all', 'down', 'chain'\]\. Got 'ring'"),
-        ({"nu": 0}, "'nu' parameter of JointHasher must be above 0. Got 0"),
-        ({"beta": -1}, "'beta' parameter of JointHasher must be 0 or more. Got -1"),
+        ({"nu": 0.0}, r"'nu' parameter of JointHasher must be above 0\. Got 0\.0"),
+        ({"beta": -1.0}, r"'beta' parameter of JointHasher must be 0 or more\. Got -1\.0"),
         ({"n_anchors": 0}, "'n_anchors' parameter of JointHasher must be None or above 0. Got 0"),
     ],
 )

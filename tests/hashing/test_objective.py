@@ -111,7 +111,7 @@ def test_topologies_pair_the_lengths_they_are_named_for():
 
 
 def test_beta_is_shared_by_the_sources_of_a_target():
-    weights = LossWeights(nu=1, beta=0.6, lw=1, lp=1, lr=1, topology=Topology.DOWN)
+    weights = LossWeights(nu=1.0, beta=0.6, lw=1.0, lp=1.0, lr=1.0, topology=Topology.DOWN)
     assert weights.associations((8, 16, 32)) == {(16, 8): 0.3, (32, 8): 0.3, (32, 16): 0.6}
 
 

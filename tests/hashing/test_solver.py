@@ -155,7 +155,7 @@ def test_with_as_many_features_as_samples_only_leave_one_out_moves_codes():
     problem = Problem(
         features=np.hstack([x, np.ones((30, 1))]), targets=np.zeros((30, 0)), label_weights=np.zeros((30, 1))
     )
-    weights = LossWeights(nu=1, beta=0, lw=1, lp=1e-3, lr=1, topology=Topology.ALL)
+    weights = LossWeights(nu=1.0, beta=0.0, lw=1.0, lp=1e-3, lr=1.0, topology=Topology.ALL)
     case = Case(problem, weights, {4: rng.choice((-1.0, 1.0), size=(30, 4))})
     assert case.solver().sweep_(passes=1, leave_one_out=False) == 0
     assert case.solver().sweep_(passes=1, leave_one_out=True) > 0
@@ -214,7 +214,7 @@ def test_progress_is_told_after_every_sweep():
         targets=np.eye(3)[rng.integers(0, 3, 30)],
         label_weights=np.ones((30, 1)),
     )
-    weights = LossWeights(nu=1, beta=0.1, lw=1, lp=1, lr=1, topology=Topology.ALL)
+    weights = LossWeights(nu=1.0, beta=0.1, lw=1.0, lp=1.0, lr=1.0, topology=Topology.ALL)
     steps = []
     case = Case(problem, weights, {4: rng.choice((-1.0, 1.0), size=(30, 4))})
     trace = minimise(

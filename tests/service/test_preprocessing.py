@@ -27,7 +27,7 @@ def read(folder: Path, **change: object) -> InputSquare:
 
 
 def sizes(square: InputSquare) -> tuple[int, int, bool]:
-    return square.preprocessing.resize_px, square.preprocessing.crop_px, square.keep_aspect
+    return square.preprocessing.resize_px, square.preprocessing.crop_px, square.preprocessing.keep_aspect
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,9 @@ def test_settings_that_cannot_be_followed_are_refused(tmp_path: Path, change, me
 
 def square_of(*, keep_aspect: bool) -> InputSquare:
     return InputSquare(
-        preprocessing=Preprocessing(resize_px=40, crop_px=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
-        keep_aspect=keep_aspect,
+        preprocessing=Preprocessing(
+            resize_px=40, crop_px=32, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), keep_aspect=keep_aspect
+        )
     )
 
 
