@@ -214,7 +214,7 @@ def _join(store: Store, backbone: Backbone, hasher: FittedHasher | None, copy: C
 
 def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone:
     active = catalog.active_model(ModelKind.BACKBONE)
-    if spec and Path(spec).is_dir():
+    if spec and spec != DEFAULT_BACKBONE and Path(spec).is_dir():
         spec = str(Path(spec).absolute())
     backbone = load_backbone(spec or (active.path if active else DEFAULT_BACKBONE))
     if active and active.identity != backbone.identity:

@@ -22,7 +22,7 @@ def hasher(
     store: StoreOption,
     lengths: LengthsOption = "16,32,64,128",
     features: Annotated[
-        Literal["linear", "rbf"], typer.Option("--features", help="Of embeddings; rbf compares with anchors.")
+        Literal["linear", "rbf"], typer.Option("--features", help="`linear`, or `rbf`: closeness to anchors.")
     ] = "rbf",
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
     out: Annotated[

@@ -46,9 +46,14 @@ def load_backbone(spec: str) -> Backbone:
 
 def _load_transformers(spec: str, folder: Path) -> Backbone:
     # seconds of import that the descriptor must not cost
+    import torch  # noqa: PLC0415
+
     from service.vision.hub import fetch_model  # noqa: PLC0415
     from service.vision.transformers_backbone import TransformersBackbone  # noqa: PLC0415
 
+    # Passes run beside each other, one per core. Threads inside a pass wait for each other at every layer, which on a
+    # machine that does anything else costs several times what they bring.
+    torch.set_num_threads(1)
     if folder.is_dir():
         return TransformersBackbone.load(folder)
     return TransformersBackbone.load(fetch_model(spec), name=spec.rpartition("/")[2])

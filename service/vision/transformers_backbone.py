@@ -6,8 +6,10 @@ feature maps. What a spec such as a hub name means is left to `backbones`; image
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -58,6 +60,7 @@ class TransformersBackbone:
         self._identity = identity
         self._square = square
         self._pooled = pooled
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="forward")
         mean, std = (torch.tensor(values) for values in (square.preprocessing.mean, square.preprocessing.std))
         self._scale = (1 / (255 * std)).view(1, 3, 1, 1)
         self._shift = (-mean / std).view(1, 3, 1, 1)
@@ -124,8 +127,13 @@ class TransformersBackbone:
         return self._square.cut(image)
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
-        """Return the features of n prepared squares."""
-        parts = [self._forward(prepared[i : i + BATCH_IMAGES]) for i in range(0, len(prepared), BATCH_IMAGES)]
+        """Return the features of n prepared squares. Batches run beside each other, one per core."""
+        batches = [prepared[i : i + BATCH_IMAGES] for i in range(0, len(prepared), BATCH_IMAGES)]
+        parts = (
+            list(map(self._forward, batches))
+            if len(batches) < 2
+            else list(self._pool.map(self._forward, batches))
+        )
         parts = parts or [self._empty]
         return Features(
             embeddings=np.concatenate([part.embeddings for part in parts]),

@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,24 +37,12 @@ def new_image(seed, *, record=None, stored=False):
     )
 
 
-def new_gallery(*, catalog=None, originals=None, hasher=None):
+def new_gallery(*, catalog=None, originals=None, hasher=None, coded=True):
     gallery = Gallery(
         catalog or MemoryCatalog(),
         originals or MemoryOriginals(),
         backbone_identity=FakeBackbone.identity,
-        hasher=hasher or FakeHasher(),
-        index_factory=build_index,
-    )
-    gallery.load()
-    return gallery
-
-
-def uncoded_gallery():
-    gallery = Gallery(
-        MemoryCatalog(),
-        MemoryOriginals(),
-        backbone_identity=FakeBackbone.identity,
-        hasher=None,
+        hasher=(hasher or FakeHasher()) if coded else None,
         index_factory=build_index,
     )
     gallery.load()
@@ -181,8 +170,8 @@ def test_the_code_of_an_image_is_its_part_of_the_record():
 
 
 def test_without_a_hasher_images_are_kept_and_searches_say_what_is_missing():
-    gallery = uncoded_gallery()
-    image = new_image(1)
+    gallery = new_gallery(coded=False)
+    image = replace(new_image(1), record=None)
     (ack,) = gallery.add([image])
     assert gallery.catalog.counts().images == 1
     assert (len(gallery), gallery.lengths, gallery.hasher_identity) == (0, (), "")
