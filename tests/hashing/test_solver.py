@@ -127,6 +127,16 @@ def test_no_small_step_improves_a_map(case):
                 assert plain_objective(solver) >= value - 1e-9 * abs(value)
 
 
+@given(cases(), st.booleans())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_sweep_leaves_every_map_at_its_minimiser(case, leave_one_out):
+    solver = case.solver()
+    solver.sweep_(passes=2, leave_one_out=leave_one_out)
+    value = plain_objective(solver)
+    solver.restart_(solver.solution.codes)  # fits every map anew
+    assert plain_objective(solver) == pytest.approx(value, rel=1e-9)
+
+
 @given(cases())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_leave_one_out_field_is_what_a_flip_costs_with_projections_fitted_anew(case):

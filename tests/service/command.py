@@ -50,13 +50,13 @@ def polyhash(*arguments: object) -> Finished:
     return Finished(status=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
 
 
-def start_polyhash(*arguments: object, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
+def start_polyhash(*arguments: object) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}"},
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )

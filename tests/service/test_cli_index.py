@@ -268,7 +268,7 @@ def test_a_store_that_another_process_writes_is_left_alone(photos, store):
 
 # ---------------------------------------------------------------- cut short
 
-MANY = 500
+MANY = 300
 
 
 @pytest.fixture
