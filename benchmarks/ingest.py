@@ -69,9 +69,8 @@ def _learn(folder: Path, images: ImageSet, backbone: str, file: Path) -> Path:
     with compose.open_session(folder, purpose="benchmark", create=True, backbone=backbone) as session:
         for _ in session.application.ingestor.run(in_chunks(images)):
             pass
-        learned = compose.learn_hasher(session, parameters={"random_state": 0})
-        identity = learned.application.gallery.hasher_identity
-        file.write_bytes(compose.hasher_path(learned.store, identity).read_bytes())
+        hasher = compose.fit_hasher(session, parameters={"random_state": 0})
+        file.write_bytes(compose.hasher_path(session.store, hasher.identity).read_bytes())
     return file
 
 

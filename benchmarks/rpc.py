@@ -101,7 +101,8 @@ def _fill(store: Path, codes: Codes, *, bits: int) -> None:
             [_image(f"learn {row}", vector) for row, vector in enumerate(embeddings)]
         )
         parameters = {"lengths": (bits,), "n_anchors": 16, "random_state": 0}
-        gallery = compose.learn_hasher(session, parameters=parameters).application.gallery
+        hasher = compose.fit_hasher(session, parameters=parameters)
+        gallery = compose.use_hasher(session, hasher).application.gallery
         for image_id in range(1, len(embeddings) + 1):
             gallery.delete(image_id)
         nothing = np.zeros(1, dtype=np.float32)

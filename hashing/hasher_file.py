@@ -9,7 +9,7 @@ holds one JSON object, whose `content` is the hash of all that decides codes and
 
 import hashlib
 import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ import safetensors.numpy
 from jaxtyping import Float, Float32, Shaped, UInt8
 
 from hashing.codes import check_lengths
+from hashing.durable_file import write_durably
 from hashing.encoder import Encoder
 from hashing.errors import EmbeddingError, HasherFileError
 from hashing.features import FeatureKind, FeatureMap
@@ -51,9 +52,11 @@ class Provenance:
     polyhash_version: str
 
     def __post_init__(self) -> None:
-        """Refuse names that would not survive in an identity."""
-        if not self.name or "@" in self.name:
-            raise HasherFileError(f"A hasher's name must not be empty or contain '@', got {self.name!r}.")
+        """Refuse names that would not survive in an identity or in the name of a file."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise HasherFileError(
+                f"A hasher's name must be of letters, digits, '.', '_' and '-' (not first), got {self.name!r}."
+            )
 
 
 @final
@@ -132,17 +135,7 @@ def save_hasher(path: Path, hasher: JointHasher, provenance: Provenance) -> None
     }
     metadata["checksum"] = _digest(tensors, metadata)
     content = safetensors.numpy.save(tensors, {"polyhash": json.dumps(metadata, sort_keys=True)})
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # makes the new name durable too
-    finally:
-        os.close(directory)
+    write_durably(path, content)
 
 
 def load_hasher(path: Path) -> tuple[JointHasher, Provenance]:

@@ -1,7 +1,7 @@
-"""Alternating minimisation of the joint objective: each block update is the exact minimiser in its block.
+"""Alternating minimisation of the joint objective: leave-one-out sweeps, then sweeps of exact block updates.
 
-In: a problem, loss weights, start codes. Out: a solution from which no single bit or block can improve, and the trace of
-J. Leaves the choice of the start to `start` and new samples to `joint`.
+In: a problem, loss weights, start codes. Out: a solution, and the trace of J, which exact sweeps never raise; given
+enough of them, no single bit or block of the solution can improve. Leaves the choice of the start to `start` and new samples to `joint`.
 """
 
 from collections.abc import Callable

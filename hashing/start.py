@@ -4,14 +4,13 @@ In: features, labels, lengths, a random generator. Out: codes of every length. N
 """
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 
 from hashing.codebook import class_codebooks
 from hashing.labels import Labels
 from hashing.objective import Problem
+from hashing.rotation import rotated_axes
 from hashing.solver import Codes, FeatureRidge
-
-ITQ_ROUNDS = 50  # Gong and Lazebnik, CVPR 2011
 
 
 def codebook_codes(
@@ -42,26 +41,6 @@ def codebook_codes(
 def rotated_codes(
     embeddings: Float[np.ndarray, "n d"], lengths: tuple[int, ...], rng: np.random.Generator
 ) -> Codes:
-    """Return the signs of principal component scores, rotated to lie close to them (ITQ).
-
-    Codes longer than the embeddings are joined from several rotations.
-
-    Source: Gong and Lazebnik, Iterative Quantization, CVPR 2011.
-    """
+    """Return the signs of rotated principal component scores."""
     centred = embeddings - embeddings.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    codes: Codes = {}
-    for bits in lengths:
-        width = min(bits, centred.shape[1])
-        scores = centred @ axes[:, -width:]
-        codes[bits] = np.hstack([_itq(scores, rng) for _ in range(-(-bits // width))])[:, :bits]
-    return codes
-
-
-def _itq(scores: Float64[np.ndarray, "n d"], rng: np.random.Generator) -> Float64[np.ndarray, "n d"]:
-    rotation, _ = np.linalg.qr(rng.normal(size=(scores.shape[1], scores.shape[1])))
-    for _ in range(ITQ_ROUNDS):
-        codes = np.where(scores @ rotation > 0, 1.0, -1.0)
-        u, _, vt = np.linalg.svd(scores.T @ codes)
-        rotation = u @ vt
-    return np.where(scores @ rotation > 0, 1.0, -1.0)
+    return {bits: np.where(centred @ rotated_axes(centred, bits, rng) > 0, 1.0, -1.0) for bits in lengths}

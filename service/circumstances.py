@@ -32,12 +32,19 @@ class Circumstances:
 
 def read_circumstances() -> Circumstances:
     """Return the circumstances of this process."""
-    cores = len(os.sched_getaffinity(0))
     return Circumstances(
         commit=_commit(),
         date=dt.datetime.now(dt.UTC).date().isoformat(),
-        hardware=f"{_processor()}, {cores} cores, Python {platform.python_version()}",
+        hardware=f"{_processor()}, {usable_cores()} cores, Python {platform.python_version()}",
     )
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # only Linux can tell
+        return os.cpu_count() or 1
 
 
 def _commit() -> str:

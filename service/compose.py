@@ -5,6 +5,7 @@ contact sheet. Everything else receives what it needs from here.
 """
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from hashing.peers.itq import ITQHasher
 from hashing.peers.lsh import LSHHasher
 from service.application import Application
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
-from service.ports import Backbone, Catalog, DecodedImage, ModelKind
+from service.ports import Backbone, Catalog, DecodedImage, ModelKind, ModelRow
 from service.rpc.server import Server
 from service.storage.store import Store
 from service.usecases.evaluate import LearnerFactory
@@ -33,6 +34,8 @@ from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
+
+DECODES_AT_ONCE = 4
 
 HASHING_METHODS: Mapping[str, LearnerFactory] = {
     "jmh": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
@@ -60,7 +63,7 @@ def open_session(
     backbone: str | None = None,
     hasher_file: Path | None = None,
     copy_all: bool = False,
-    on_load: Callable[[int], None] | None = None,
+    on_load: Callable[[int, int], None] | None = None,
 ) -> Iterator[Session]:
     """Open a store and join everything over it; closed with the context.
 
@@ -72,7 +75,7 @@ def open_session(
         backbone: Spec of the backbone; None for the store's own, or the default in a new store.
         hasher_file: A hasher for a store that has none yet.
         copy_all: Keep a copy of every original.
-        on_load: Called with the number of codes loaded so far.
+        on_load: Called with (codes loaded, codes in all).
 
     Raises:
         ModelMismatchError: The backbone or hasher is not the one that the store was built with.
@@ -85,19 +88,22 @@ def open_session(
     )
     with store:
         loaded = _backbone(store.catalog, backbone, register=writable)
+        copy = CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED
         hasher = _given_hasher(store, loaded, hasher_file) if hasher_file else _active_hasher(store)
-        application = _join(store, loaded, hasher, CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED)
-        application.gallery.load(on_load)
+        application = _load(store, loaded, hasher, copy, on_load)
+        while application.gallery.hasher_identity != _identity(store.catalog.active_model(ModelKind.HASHER)):
+            # another process has learned anew meanwhile, and what was loaded may be half of either
+            application = _load(store, loaded, _active_hasher(store), copy, on_load)
         yield Session(store=store, application=application)
 
 
-def learn_hasher(
+def fit_hasher(
     session: Session,
     *,
     parameters: Mapping[str, Any],
     on_step: Callable[[int, int], None] | None = None,
-) -> Session:
-    """Fit a joint hasher on a store, encode all its images, and return the session that searches with it.
+) -> FittedHasher:
+    """Fit a joint hasher on a store and register it; it is used from `use_hasher` on.
 
     Args:
         session: A session that holds the store's lock.
@@ -114,11 +120,22 @@ def learn_hasher(
         created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         polyhash_version=version("polyhash"),
     )
-    hasher = _register(store, estimator, provenance)
-    encode_catalog(store.catalog, hasher)
-    application = _join(store, backbone, hasher, session.application.ingestor.copy)
-    application.gallery.load()
-    return Session(store=store, application=application)
+    return _register(store, estimator, provenance)
+
+
+def use_hasher(
+    session: Session, hasher: FittedHasher, *, on_encode: Callable[[int, int], None] | None = None
+) -> Session:
+    """Encode all images of a store with a registered hasher, and return the session that searches with it.
+
+    Args:
+        session: A session that holds the store's lock.
+        hasher: As `fit_hasher` returns it.
+        on_encode: Called with (images encoded, images in all).
+    """
+    store, before = session.store, session.application
+    encode_catalog(store.catalog, hasher, on_progress=on_encode)
+    return Session(store=store, application=_load(store, before.backbone, hasher, before.ingestor.copy))
 
 
 def describe_store(folder: Path) -> dict[str, Any]:
@@ -181,14 +198,35 @@ def hasher_path(store: Store, identity: str) -> Path:
 
 
 def decoder(backbone: Backbone) -> Callable[[bytes], DecodedImage]:
-    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at."""
+    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at.
+
+    Few pictures are decoded at a time, whatever the number of calls: a single one may take hundreds of megabytes.
+    """
     target_px = backbone.preprocessing.resize_px
-    return lambda content: decode_image(content, target_px=target_px)
+    places = threading.BoundedSemaphore(DECODES_AT_ONCE)
+
+    def decode(content: bytes) -> DecodedImage:
+        with places:
+            return decode_image(content, target_px=target_px)
+
+    return decode
 
 
 def thumbnail_jpeg(content: bytes, side_px: int) -> bytes:
     """Return a JPEG of an encoded picture, its longer side at most `side_px`."""
     return jpeg_of_pixels(decode_image(content, target_px=side_px).pixels, side_px=side_px)
+
+
+def _load(
+    store: Store,
+    backbone: Backbone,
+    hasher: FittedHasher | None,
+    copy: CopyPolicy,
+    on_load: Callable[[int, int], None] | None = None,
+) -> Application:
+    application = _join(store, backbone, hasher, copy)
+    application.gallery.load(on_load)
+    return application
 
 
 def _join(store: Store, backbone: Backbone, hasher: FittedHasher | None, copy: CopyPolicy) -> Application:
@@ -224,11 +262,11 @@ def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone
             expected=active.identity,
             found=backbone.identity,
         )
-    if not active and register:
+    if register:
         catalog.register_model(
             backbone.identity,
             ModelKind.BACKBONE,
-            path=spec or DEFAULT_BACKBONE,
+            path=spec or (active.path if active else DEFAULT_BACKBONE),  # follows a folder that was moved
             metadata={"dim": backbone.dim, "stride": backbone.stride},
         )
     return backbone
@@ -238,8 +276,12 @@ def _active_hasher(store: Store) -> FittedHasher | None:
     active = store.catalog.active_model(ModelKind.HASHER)
     if active is None:
         return None
-    estimator, provenance = load_hasher(hasher_path(store, active.identity))
+    estimator, provenance = load_hasher(store.folder / active.path)
     return FittedHasher(hasher=estimator, provenance=provenance)
+
+
+def _identity(model: ModelRow | None) -> str:
+    return model.identity if model else ""
 
 
 def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:

@@ -328,7 +328,7 @@ class Catalog(Protocol):
     def register_model(
         self, identity: str, kind: ModelKind, *, path: str, metadata: Mapping[str, Any]
     ) -> None:
-        """Record a model; repeating the same identity changes nothing.
+        """Record a model; repeating the same identity only moves its path.
 
         The first backbone becomes active; a hasher does so with its records, in `replace_records`.
         """

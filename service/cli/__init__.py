@@ -4,6 +4,7 @@ In: arguments. Out: an exit status: 0 done, 1 failed, 2 wrong usage, 130 interru
 sentence; heavy libraries are imported by the commands that need them, so that `--help` answers at once.
 """
 
+import io
 import os
 import sys
 
@@ -35,6 +36,11 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a name that the terminal cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
@@ -47,9 +53,16 @@ def main() -> None:
     except (PolyhashError, HashingError) as error:
         console.complain(str(error))
         sys.exit(EXIT_FAILED)
-    except BrokenPipeError:  # the reader of our output has gone, as in `polyhash search ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename:  # a file or folder that the user named
+            console.complain(f"{error.filename}: {error.strerror}.")
+        else:
+            _give_up_output(error)
         sys.exit(EXIT_FAILED)
-    except OSError as error:  # a file or folder that the user named
-        console.complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error}.")
-        sys.exit(EXIT_FAILED)
+
+
+def _give_up_output(error: OSError) -> None:
+    """Let Python write no more to standard output; a reader that has gone, as in `... | head`, needs no complaint."""
+    if not isinstance(error, BrokenPipeError):
+        console.complain(f"The output cannot be written: {error.strerror or error}.")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

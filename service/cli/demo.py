@@ -4,6 +4,7 @@ Renders (or takes) a gallery, learns the joint codes, serves gRPC on a free port
 one HTML page of the answers.
 """
 
+import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from service.cli.options import BackboneOption, JsonOption
 if TYPE_CHECKING:
     from service.client import Client, Hit, SearchResult
     from service.contact_sheet import ContactSheet, SheetPicture
+from service.cli.sessions import open_session
 
 SCENES_PER_CATEGORY = 10
 SHOWN_QUERIES = 12
@@ -60,8 +62,8 @@ def demo(
 
     out.mkdir(parents=True, exist_ok=True)
     gallery = str(photos) if photos else _render_scenes(out / "scenes")
-    store = out / ("store-photos" if photos else "store")
-    with compose.open_session(store, purpose="polyhash demo", create=True, backbone=backbone) as session:
+    store = out / (f"store-{_digest(photos)}" if photos else "store")
+    with open_session(store, purpose="polyhash demo", create=True, backbone=backbone) as session:
         taken = take_in(session.application, open_image_set(gallery if photos else f"{gallery}:train"))
         application = learn_if_needed(session).application
         if not application.gallery.lengths:
@@ -70,7 +72,8 @@ def demo(
             console.say(f"Serving {len(application.gallery):,} images on 127.0.0.1:{port}")
             queries = _from_gallery(client) if photos else _held_out(f"{gallery}:query")
             lengths = client.stats().lengths
-            precision = {bits: _precision(client, queries, bits) for bits in lengths}
+            with console.progress("Searching", total=len(lengths) * len(queries), unit="searches") as meter:
+                precision = _precisions(client, queries, lengths, meter)
             page = out / "index.html"
             page.write_text(_page(client, queries, lengths[-1]), encoding="utf-8")
     report = {
@@ -109,6 +112,11 @@ def _render_scenes(folder: Path) -> str:
     return str(folder)
 
 
+def _digest(folder: Path) -> str:
+    """Return a short name for a folder, so that every folder of photos gets a store of its own."""
+    return hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).hexdigest()[:8]
+
+
 def _held_out(spec: str) -> list[_Query]:
     from service.vision.datasets import open_image_set
 
@@ -123,11 +131,20 @@ def _from_gallery(client: "Client") -> list[_Query]:
     return [_Query(name=image.name, labels=image.labels, image_id=image.image_id) for image in chosen]
 
 
-def _precision(client: "Client", queries: Sequence[_Query], bits: int) -> float | None:
-    """Return the mean share of hits that share a label with their query; None without labelled queries."""
-    answers = ((query, query.search(client, bits).hits) for query in queries if query.labels)
-    shares = [sum(_agrees(query, hit) for hit in hits) / len(hits) for query, hits in answers if hits]
-    return sum(shares) / len(shares) if shares else None
+def _precisions(
+    client: "Client", queries: Sequence[_Query], lengths: Sequence[int], meter: console.Meter
+) -> dict[int, float | None]:
+    """Return, per length, the mean share of hits with a label of their query; None without labelled queries."""
+    precisions: dict[int, float | None] = {}
+    for number, bits in enumerate(lengths):
+        shares = []
+        for done, query in enumerate(queries, start=number * len(queries) + 1):
+            hits = query.search(client, bits).hits
+            if query.labels and hits:
+                shares.append(sum(_agrees(query, hit) for hit in hits) / len(hits))
+            meter(done)
+        precisions[bits] = sum(shares) / len(shares) if shares else None
+    return precisions
 
 
 def _agrees(query: _Query, hit: "Hit") -> bool:

@@ -1,5 +1,7 @@
 """`polyhash eval`: measuring methods on labelled image sets."""
 
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +63,6 @@ def hashing(
     from service.usecases.embed import shared_images
     from service.usecases.evaluate import evaluate_hashing, evaluation_document, summarise
     from service.vision.backbones import load_backbone
-    from service.vision.datasets import open_image_set
 
     wanted = parse_lengths(lengths)
     factories = compose.hashing_methods(methods.split(","))
@@ -82,15 +83,17 @@ def hashing(
             on_progress=meter,
         )
     summaries = summarise(rows)
-    names = {spec: open_image_set(spec).name for spec in (query, database)}
-    title = f"{names[query]} against {names[database]}, {loaded.identity.partition('@')[0]}"
+    title = f"{Path(query).name} against {Path(database).name}, {loaded.identity.partition('@')[0]}"
     if plot:
         _write_plot(plot, summaries, title)
     if json:
         now = read_circumstances()
-        command = f"polyhash eval hashing --train {train} --database {database} --query {query} --backbone {backbone}"
         document = evaluation_document(
-            rows, command=command, commit=now.commit, date=now.date, hardware=now.hardware
+            rows,
+            command=shlex.join(["polyhash", *sys.argv[1:]]),
+            commit=now.commit,
+            date=now.date,
+            hardware=now.hardware,
         )
         console.write_json(document, json)
     if json != Path("-"):

@@ -15,6 +15,7 @@ from service.cli.options import (
     StoreOption,
     parse_lengths,
 )
+from service.cli.sessions import learn, open_session
 
 if TYPE_CHECKING:
     from service.application import Application
@@ -54,19 +55,20 @@ def index(
             show_default=False,
         ),
     ] = None,
-    copy: Annotated[bool, typer.Option("--copy", help="Keep a copy of every original in the store.")] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Keep a copy of every new original in the store.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Take the images of a SET into a store; the first time, learn a hasher from them.
 
     Run it again after an interruption: it continues where it was. Images that cannot be read are named and skipped.
     """
-    from service import compose
     from service.vision.datasets import open_image_set
 
     image_set = open_image_set(source, label=label)
     wanted = parse_lengths(lengths) if lengths else None
-    with compose.open_session(
+    with open_session(
         store,
         purpose=f"polyhash index {source}",
         create=True,
@@ -107,7 +109,6 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
 
 def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LENGTHS) -> "Session":
     """Return the session with a hasher: the one it has, or one learned from its images."""
-    from service import compose
     from service.usecases.learn import MIN_TRAINING_IMAGES
 
     application = session.application
@@ -116,9 +117,7 @@ def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LE
     if application.catalog.counts().images < MIN_TRAINING_IMAGES:
         console.say(f"No codes yet: they are learned from {MIN_TRAINING_IMAGES} images on. Index more.")
         return session
-    with console.progress("Learning codes", total=None, unit="sweeps") as meter:
-        parameters = {"lengths": lengths, "random_state": 0}
-        return compose.learn_hasher(session, parameters=parameters, on_step=meter)
+    return learn(session, {"lengths": lengths, "random_state": 0})
 
 
 def _check_lengths(application: "Application", wanted: tuple[int, ...] | None) -> None:

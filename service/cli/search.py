@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import JsonOption, StoreOption, writable
+from service.cli.options import BackboneOption, JsonOption, StoreOption, writable
+from service.cli.sessions import open_session
 
 THUMBNAIL_PX = 240
 MAX_ID = 2**63 - 1  # of a catalog
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def search(
     query: Annotated[str, typer.Argument(help="Image file, or the id of an image in the store.")],
     store: StoreOption,
+    backbone: BackboneOption = None,
     k: Annotated[int, typer.Option("-k", help="How many hits at most.")] = 10,
     bits: Annotated[
         int | None,
@@ -41,11 +43,10 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find the images most similar to a picture (or to an image of the store, by id)."""
-    from service import compose
     from service.usecases.search import SearchRequest
 
     request = SearchRequest(query=_query(query), bits=bits, k=k, max_distance=max_distance)
-    with compose.open_session(store, purpose="polyhash search", writable=False) as session:
+    with open_session(store, purpose="polyhash search", writable=False, backbone=backbone) as session:
         answer = session.application.searcher.search(request)
         if html:
             html.write_text(_sheet(session.application, query, request, answer), encoding="utf-8")

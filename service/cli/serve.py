@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import StoreOption
+from service.cli.options import BackboneOption, StoreOption
 
 
 def serve(
     store: StoreOption,
+    backbone: BackboneOption = None,
     address: Annotated[
         str, typer.Option("--address", help="HOST:PORT to listen on; port 0 takes a free one.")
     ] = "127.0.0.1:50051",
@@ -25,12 +26,13 @@ def serve(
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from service import compose
+    from service.cli.sessions import open_session
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     purpose = f"polyhash serve --address {address}"
-    with compose.open_session(store, purpose=purpose) as session:
+    with open_session(store, purpose=purpose, backbone=backbone) as session:
         application = session.application
         with compose.serving(application, address, grace_s=grace_s) as port:
             host = address.rpartition(":")[0]

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 import typer
 
 from service.cli import console
-from service.cli.options import JsonOption, LengthsOption, StoreOption, parse_lengths, writable
+from service.cli.options import (
+    BackboneOption,
+    JsonOption,
+    LengthsOption,
+    StoreOption,
+    parse_lengths,
+    writable,
+)
+from service.cli.sessions import learn, open_session
 
 app = typer.Typer(help="Learn models.", no_args_is_help=True)
 
@@ -20,6 +28,7 @@ def _train() -> None:
 @app.command("hasher")
 def hasher(
     store: StoreOption,
+    backbone: BackboneOption = None,
     lengths: LengthsOption = "16,32,64,128",
     features: Annotated[
         Literal["linear", "rbf"], typer.Option("--features", help="`linear`, or `rbf`: closeness to anchors.")
@@ -35,13 +44,8 @@ def hasher(
     from service import compose
 
     wanted = parse_lengths(lengths)
-    with compose.open_session(store, purpose="polyhash train hasher") as session:
-        with console.progress("Learning codes", total=None, unit="sweeps") as meter:
-            learned = compose.learn_hasher(
-                session,
-                parameters={"lengths": wanted, "features": features, "random_state": seed},
-                on_step=meter,
-            )
+    with open_session(store, purpose="polyhash train hasher", backbone=backbone) as session:
+        learned = learn(session, {"lengths": wanted, "features": features, "random_state": seed})
         gallery = learned.application.gallery
         if out:
             shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)

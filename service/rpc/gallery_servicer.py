@@ -20,7 +20,7 @@ from service.rpc.messages import (
     check_word,
     write_image,
 )
-from service.rpc.pages import check_page_size, read_page_token, write_page_token
+from service.rpc.pages import check_page_size, fit_page, read_page_token, write_page_token
 from service.rpc.settings import ServerSettings
 from service.rpc.upload import Upload
 
@@ -77,10 +77,11 @@ class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
         label = check_word(request.label, field="label", min_characters=0, max_characters=MAX_WORD_CHARACTERS)
         after_id = read_page_token(request.page_token, arguments=label)
         rows = self._application.catalog.list_images(after_id=after_id, limit=size + 1, label=label or None)
-        more = len(rows) > size  # one row beyond the page says whether there is a next one
+        images = fit_page([write_image(row) for row in rows[:size]])
+        more = len(rows) > len(images)  # one row beyond the page says whether there is a next one
         return gallery_service_pb2.ListImagesResponse(
-            images=[write_image(row) for row in rows[:size]],
-            next_page_token=write_page_token(rows[size - 1].image_id, arguments=label) if more else "",
+            images=images,
+            next_page_token=write_page_token(images[-1].image_id, arguments=label) if more else "",
         )
 
     def DeleteImage(

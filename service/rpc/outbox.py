@@ -5,6 +5,7 @@ that cannot even be sent is refused here, in its turn. Sending is the client's b
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,13 +76,21 @@ class Outbox:
 
 def _request(image: NewImage | Path) -> gallery_service_pb2.IngestImagesRequest | Refused:
     if isinstance(image, Path):
+        name = os.fsencode(image).decode(
+            errors="replace"
+        )  # protobuf takes UTF-8 alone, file systems any bytes
         try:
-            image = NewImage(name=str(image), content=image.read_bytes())
+            image = NewImage(name=name, content=image.read_bytes())
         except OSError as error:
-            return _refused(str(image), "FILE_UNREADABLE", f"{image} cannot be read: {error.strerror}.")
-    request = gallery_service_pb2.IngestImagesRequest(
-        name=image.name, content=image.content, labels=image.labels, attributes=image.attributes
-    )
+            return _refused(name, "FILE_UNREADABLE", f"{name} cannot be read: {error.strerror}.")
+    try:
+        request = gallery_service_pb2.IngestImagesRequest(
+            name=image.name, content=image.content, labels=image.labels, attributes=image.attributes
+        )
+    except UnicodeEncodeError as error:
+        return _refused(
+            image.name, "TEXT_NOT_UNICODE", f"Names, labels and attributes must be valid Unicode: {error}."
+        )
     if request.ByteSize() > MAX_MESSAGE_BYTES:
         message = f"{image.name} has {len(image.content)} bytes, a message holds {MAX_MESSAGE_BYTES}."
         return _refused(image.name, "IMAGE_TOO_LARGE", message)

@@ -7,9 +7,9 @@ In: checked messages. Out: responses, or PolyhashErrors that the interceptor tur
 import grpc
 from polyhash.v1 import search_service_pb2, search_service_pb2_grpc
 
-from service.errors import ImageError
+from service.errors import ImageError, InvalidArgumentError
 from service.rpc.messages import blaming, read_search, write_answer
-from service.rpc.settings import ServerSettings
+from service.rpc.settings import MAX_MESSAGE_BYTES, ServerSettings
 from service.usecases.search import Searcher
 
 
@@ -27,4 +27,14 @@ class SearchServicer(search_service_pb2_grpc.SearchServiceServicer):
         del context
         with blaming("image", ImageError):
             answer = self._searcher.search(read_search(request, max_image_bytes=self._max_image_bytes))
-        return write_answer(answer)
+        response = write_answer(answer)
+        if response.ByteSize() > MAX_MESSAGE_BYTES:
+            raise InvalidArgumentError(
+                f"The answer has {response.ByteSize()} bytes, a message holds {MAX_MESSAGE_BYTES}. Ask for fewer hits "
+                "(k), or for ids alone (SEARCH_VIEW_BASIC).",
+                reason="ANSWER_TOO_LARGE",
+                field="k",
+                answer_bytes=response.ByteSize(),
+                max_bytes=MAX_MESSAGE_BYTES,
+            )
+        return response

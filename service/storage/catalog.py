@@ -217,7 +217,7 @@ class SqlCatalog:
     ) -> None:
         """See `Catalog.register_model`."""
         with self._writing() as connection:
-            if connection.scalar(select(Model.number).where(Model.identity == identity)) is not None:
+            if connection.execute(update(Model).where(Model.identity == identity).values(path=path)).rowcount:
                 return
             others = connection.scalar(select(func.count()).where(Model.kind == kind.value))
             connection.execute(

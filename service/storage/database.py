@@ -4,13 +4,15 @@ In: a database URL. Out: an engine whose commits are durable, and errors that sa
 catalog's business; this is the only file that knows SQLite from other databases.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from service.errors import DataLossError, PreconditionError, UnavailableError
 
@@ -18,38 +20,46 @@ WRITE_OPTION = "polyhash_write"  # execution option of connections that are abou
 BUSY_TIMEOUT_MS = 15_000
 
 
-class Durability(Enum):
-    """What a commit survives: always the death of the process, and with FULL also a power cut."""
-
-    FULL = "FULL"
-    NORMAL = "NORMAL"
-
-
-def open_database(
-    url: str | URL, *, durability: Durability = Durability.FULL, read_only: bool = False
-) -> Engine:
+def open_database(url: str | URL, *, read_only: bool = False) -> Engine:
     """Return an engine. On SQLite: write-ahead log, foreign keys, and the write lock taken when a write begins.
 
     Args:
         url: SQLAlchemy URL.
-        durability: SQLite's `synchronous`; other databases have their own settings.
         read_only: Whether SQLite refuses changes; on other databases that is up to the user's rights.
     """
-    engine = create_engine(url, pool_size=8, max_overflow=64)
+    where = make_url(url)
+    options: dict[str, Any] = {"pool_size": 8, "max_overflow": 64}
+    frozen = read_only and where.get_backend_name() == "sqlite" and _is_frozen(Path(where.database or ""))
+    if frozen:
+        options["creator"] = partial(_connect_frozen, Path(where.database or ""))
+    engine = create_engine(where, **options)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_setup(durability, read_only=read_only))
+        event.listen(engine, "connect", _sqlite_setup(read_only=read_only, frozen=frozen))
         event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
-def _sqlite_setup(durability: Durability, *, read_only: bool) -> Any:  # noqa: ANN401 - an event listener
+def _is_frozen(file: Path) -> bool:
+    """Return whether nobody can be changing this database: not writable here, and no changes wait in its log.
+
+    SQLite's readers of a write-ahead log want to write beside the file, which a read-only store does not let them.
+    """
+    log = file.with_name(file.name + "-wal")
+    return file.exists() and not os.access(file, os.W_OK) and not (log.exists() and log.stat().st_size)
+
+
+def _connect_frozen(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
+
+
+def _sqlite_setup(*, read_only: bool, frozen: bool) -> Any:  # noqa: ANN401 - an event listener
     def setup(connection: sqlite3.Connection, record: object) -> None:
         del record
         connection.isolation_level = None  # the driver must not begin transactions by itself
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            f"synchronous={durability.value}",
+            *(() if frozen else ("journal_mode=WAL",)),
+            "synchronous=FULL",  # a commit survives a power cut
             "foreign_keys=ON",
             f"query_only={read_only}",
         ):

@@ -4,12 +4,12 @@ In: bytes. Out: the same bytes, checked. Which images have a copy is the catalog
 """
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
+from hashing.durable_file import sync_folder, write_durably
 from service.errors import DataLossError, NotFoundError, UnavailableError
 
 
@@ -68,26 +68,6 @@ class FolderOriginals:
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()
         return self._folder / name[:2] / name
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent, whatever happens meanwhile, and there to stay on return."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import IO, final
 
 from sqlalchemy import URL, exc, make_url
 
+from hashing.durable_file import sync_folder, write_durably
 from service.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -30,15 +31,15 @@ from service.errors import (
 )
 from service.storage import migrations
 from service.storage.catalog import SqlCatalog
-from service.storage.database import Durability, open_database
-from service.storage.originals import FolderOriginals, sync_folder, write_durably
+from service.storage.database import open_database
+from service.storage.originals import FolderOriginals
 
 FORMAT_VERSION = 1
 CARD = "polyhash.json"
 DEFAULT_URL = "sqlite:///catalog.sqlite"
 UNFINISHED = {
     "lock",
-    "polyhash.partial",
+    f"{CARD}.partial",
     *("catalog.sqlite" + end for end in ("", "-wal", "-shm", "-journal")),
 }
 
@@ -53,11 +54,11 @@ class Store:
         originals: Its copies of originals.
     """
 
-    def __init__(self, folder: Path, url: URL, lock: IO[str] | None, durability: Durability) -> None:
+    def __init__(self, folder: Path, url: URL, lock: IO[str] | None) -> None:
         """Use `Store.open` and `Store.create_or_open`."""
         self.folder = folder
         self._lock = lock
-        engine = open_database(url, durability=durability, read_only=lock is None)
+        engine = open_database(url, read_only=lock is None)
         try:
             migrations.upgrade(engine) if lock else migrations.check_newest(engine)
         except BaseException:
@@ -67,15 +68,12 @@ class Store:
         self.originals = FolderOriginals(folder / "originals")
 
     @classmethod
-    def create_or_open(
-        cls, folder: Path, *, purpose: str, durability: Durability = Durability.FULL
-    ) -> "Store":
+    def create_or_open(cls, folder: Path, *, purpose: str) -> "Store":
         """Return a writable store, made if the folder is missing or empty.
 
         Args:
             folder: Where the store is or shall be.
             purpose: What others who want to write are told, for example "polyhash index photos".
-            durability: What a commit survives.
 
         Raises:
             InvalidArgumentError: The path is a file, or a folder with other things in it.
@@ -91,15 +89,13 @@ class Store:
             try:
                 if not (folder / CARD).exists():
                     _make(folder)
-                return cls(folder, _read_card(folder), lock, durability)
+                return cls(folder, _read_card(folder), lock)
             except BaseException:
                 lock.close()
                 raise
 
     @classmethod
-    def open(
-        cls, folder: Path, *, purpose: str, writable: bool, durability: Durability = Durability.FULL
-    ) -> "Store":
+    def open(cls, folder: Path, *, purpose: str, writable: bool) -> "Store":
         """Return a store that exists; see `create_or_open`. Without `writable` no lock is needed.
 
         Raises:
@@ -113,9 +109,9 @@ class Store:
                 reason="STORE_NOT_FOUND",
             )
         if writable:
-            return cls.create_or_open(folder, purpose=purpose, durability=durability)
+            return cls.create_or_open(folder, purpose=purpose)
         with _our_errors(folder):
-            return cls(folder, _read_card(folder), None, durability)
+            return cls(folder, _read_card(folder), None)
 
     @property
     def models(self) -> Path:

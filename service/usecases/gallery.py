@@ -4,6 +4,7 @@ In: new images and deletions, queries as codes. Out: acknowledgements and neighb
 the choice of index to others. The catalog is the truth; the indexes are rebuilt from it at `load`.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,8 +12,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from hashing.codes import record_slices, split_records
-from service.errors import InvalidArgumentError, PreconditionError
+from service.errors import InvalidArgumentError, PolyhashError, PreconditionError
 from service.ports import Acknowledgement, Catalog, CodeIndex, Hasher, Neighbours, NewImage, Originals
+
+_LOG = logging.getLogger(__name__)
 
 
 class Gallery:
@@ -54,21 +57,21 @@ class Gallery:
     def __len__(self) -> int:
         return len(next(iter(self._indexes.values()))) if self._indexes else 0
 
-    def load(self, on_progress: Callable[[int], None] | None = None) -> None:
+    def load(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Fill the indexes from the catalog.
 
         Args:
-            on_progress: Called with the number of code records loaded so far.
+            on_progress: Called with (code records loaded, code records in all).
         """
         with self._writing:
-            loaded = 0
+            loaded, counts = 0, self.catalog.counts()
             if self.hasher:
                 for chunk in self.catalog.records(hasher=self.hasher.identity):
                     self._index(chunk.image_ids, chunk.records)
                     loaded += len(chunk.image_ids)
                     if on_progress:
-                        on_progress(loaded)
-            self._sequence = self.catalog.counts().last_sequence
+                        on_progress(loaded, counts.code_records)
+            self._sequence = counts.last_sequence
 
     def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
         """Return code records of embeddings, rounded to float16 first as the catalog keeps them.
@@ -119,9 +122,9 @@ class Gallery:
             sequence = self.catalog.delete_image(image_id)
             for index in self._indexes.values():
                 index.remove(np.array([image_id], dtype=np.int64))
-            if row and row.stored:
-                self.originals.delete(row.sha256)
             self._sequence = sequence
+            if row and row.stored:
+                self._forget_original(row.sha256)
         return sequence
 
     def check_bits(self, bits: int | None) -> int:
@@ -157,6 +160,12 @@ class Gallery:
             return None
         record = self.catalog.get_record(image_id, hasher=self.hasher.identity)
         return None if record is None else record[record_slices(self.lengths)[bits]]
+
+    def _forget_original(self, digest: bytes) -> None:
+        try:
+            self.originals.delete(digest)
+        except PolyhashError:  # the image is gone all the same; a copy left behind harms nobody
+            _LOG.exception("The copy of original %s could not be deleted.", digest.hex())
 
     def _require_hasher(self) -> Hasher:
         if not self.hasher:

@@ -41,10 +41,12 @@ Outcome = Accepted | Rejected
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A decoded image and the square that the backbone sees."""
+    """What is kept of a decoded image: the square that the backbone sees, not its pixels, which may be 360 MB."""
 
-    decoded: DecodedImage
     square: UInt8[np.ndarray, "s s 3"]
+    width: int
+    height: int
+    format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class Ingestor:
 
     def _prepare(self, content: bytes) -> _Prepared:
         decoded = self._decode(content)
-        return _Prepared(decoded, self._backbone.prepare(decoded.pixels))
+        square = self._backbone.prepare(decoded.pixels)
+        return _Prepared(square, decoded.width, decoded.height, decoded.format)
 
     def _take(self, entries: Sequence[_Read | Rejected]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -142,9 +145,9 @@ class Ingestor:
                     source=read.image.source,
                     stored=stored,
                     byte_size=len(read.content),
-                    width=prepared.decoded.width,
-                    height=prepared.decoded.height,
-                    format=prepared.decoded.format,
+                    width=prepared.width,
+                    height=prepared.height,
+                    format=prepared.format,
                     labels=read.image.labels,
                     attributes=read.image.attributes,
                     embedding=embedding,

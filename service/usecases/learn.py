@@ -50,8 +50,7 @@ def read_training_set(catalog: Catalog, *, backbone: str) -> TrainingSet:
     if len(labels) < MIN_TRAINING_IMAGES:
         raise PreconditionError(
             f"A hasher needs at least {MIN_TRAINING_IMAGES} images with embeddings of {backbone}, the store has "
-            f"{len(labels)}. "
-            "Index images first.",
+            f"{len(labels)}. Index images first.",
             reason="TOO_FEW_IMAGES",
             images=len(labels),
         )
@@ -59,27 +58,27 @@ def read_training_set(catalog: Catalog, *, backbone: str) -> TrainingSet:
 
 
 def encode_catalog(
-    catalog: Catalog, hasher: Hasher, *, on_progress: Callable[[int], None] | None = None
+    catalog: Catalog, hasher: Hasher, *, on_progress: Callable[[int, int], None] | None = None
 ) -> int:
     """Write code records of `hasher` for every stored embedding and make it the active hasher.
 
     Args:
         catalog: Where embeddings are read and records written, all in one transaction.
         hasher: A registered hasher.
-        on_progress: Called with the number of images encoded so far.
+        on_progress: Called with (images encoded, images in all).
 
     Returns:
         How many images got a code record.
     """
 
     def chunks() -> Iterator[RecordChunk]:
-        encoded = 0
+        encoded, total = 0, catalog.counts().images
         for chunk in catalog.embeddings(backbone=hasher.backbone_identity):
             yield RecordChunk(
                 image_ids=chunk.image_ids, records=hasher.encode(chunk.embeddings.astype(np.float32))
             )
             encoded += len(chunk.image_ids)
             if on_progress:
-                on_progress(encoded)
+                on_progress(encoded, total)
 
     return catalog.replace_records(chunks(), hasher=hasher.identity)

@@ -8,15 +8,15 @@ Convention: a part is sha256(header + records), then the records: 32 bytes of di
 
 import hashlib
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
 import numpy as np
 from jaxtyping import Float16
+
+from hashing.durable_file import write_durably
 
 FORMAT = "polyhash-embeddings-1"
 PART_SUFFIX = ".part"
@@ -59,15 +59,7 @@ class EmbeddingCache:
     def _write(self, content: bytes) -> None:
         checksum = self._checksum(content)
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as file:
-            try:
-                file.write(checksum + content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(self._folder / f"{checksum[:16].hex()}{PART_SUFFIX}")
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        write_durably(self._folder / f"{checksum[:16].hex()}{PART_SUFFIX}", checksum + content)
 
     def _read(self, path: Path) -> None:
         stored = path.read_bytes()

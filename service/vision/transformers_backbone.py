@@ -6,7 +6,6 @@ feature maps. What a spec such as a hub name means is left to `backbones`; image
 
 import hashlib
 import math
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
+from service.circumstances import usable_cores
 from service.errors import DataLossError, InvalidArgumentError, NotFoundError
 from service.ports import Features, Preprocessing
 from service.vision.batch_norms import fold_batch_norms
@@ -60,7 +60,7 @@ class TransformersBackbone:
         self._identity = identity
         self._square = square
         self._pooled = pooled
-        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="forward")
+        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="forward")
         mean, std = (torch.tensor(values) for values in (square.preprocessing.mean, square.preprocessing.std))
         self._scale = (1 / (255 * std)).view(1, 3, 1, 1)
         self._shift = (-mean / std).view(1, 3, 1, 1)

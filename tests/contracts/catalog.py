@@ -300,7 +300,7 @@ class CatalogContract:
         catalog.replace_records(iter([]), hasher=HASHER)
         assert [(m.identity, m.kind, m.path, m.active) for m in catalog.models()] == [
             (BACKBONE, ModelKind.BACKBONE, "descriptor", True),
-            (HASHER, ModelKind.HASHER, "models/a", True),
+            (HASHER, ModelKind.HASHER, "elsewhere", True),
             (OTHER_HASHER, ModelKind.HASHER, "models/b", False),
         ]
         active = catalog.active_model(ModelKind.HASHER)

@@ -156,6 +156,7 @@ class MemoryCatalog:
     ) -> None:
         with self._lock:
             if identity in self._models:
+                self._models[identity] = replace(self._models[identity], path=path)
                 return
             self._models[identity] = ModelRow(
                 identity=identity,

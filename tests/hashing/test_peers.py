@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from hashing import rotation as rotations
 from hashing.codebook import class_codebooks
 from hashing.codes import hamming_distances, split_records, unpack_codes
 from hashing.errors import CodeLengthError, HashingError, LabelError
 from hashing.metrics import score_codes
-from hashing.peers import itq, projection
+from hashing.peers import projection
 from hashing.peers.codebook_ridge import CodebookRidgeHasher
-from hashing.peers.itq import ITQHasher, fit_rotation, principal_axes
+from hashing.peers.itq import ITQHasher
 from hashing.peers.lsh import LSHHasher
+from hashing.rotation import fit_rotation, principal_axes
 
 PEERS = [LSHHasher, ITQHasher, CodebookRidgeHasher]
 LENGTHS = (8, 16, 40)
@@ -125,7 +127,7 @@ def test_every_round_of_itq_brings_scores_closer_to_their_signs(monkeypatch):
     scores = np.random.default_rng(5).normal(size=(200, 8)) * np.arange(8, 0, -1)
     losses = []
     for rounds in range(12):
-        monkeypatch.setattr(itq, "ROUNDS", rounds)
+        monkeypatch.setattr(rotations, "ROUNDS", rounds)
         rotated = scores @ fit_rotation(scores, np.random.default_rng(6))
         losses.append(((np.abs(rotated) - 1) ** 2).sum())
     assert losses == sorted(losses, reverse=True)

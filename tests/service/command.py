@@ -52,10 +52,15 @@ def polyhash(*arguments: object) -> Finished:
 
 def start_polyhash(*arguments: object) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}"},
+        env=os.environ
+        | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}",
+            "PYTHONUNBUFFERED": "",  # as users have it: output comes late to a pipe
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

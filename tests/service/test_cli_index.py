@@ -216,7 +216,9 @@ def one_sentence(done):
 
 
 def test_a_missing_set_is_told(tmp_path, store):
-    assert "does not exist. Give a folder" in one_sentence(polyhash("index", tmp_path / "no", "--store", store))
+    assert "does not exist. Give a folder" in one_sentence(
+        polyhash("index", tmp_path / "no", "--store", store)
+    )
     assert not store.exists()
 
 

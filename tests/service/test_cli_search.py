@@ -19,7 +19,7 @@ COUNT = 12
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     write_pictures(folder, COUNT)
-    write_pictures(folder / "<b>new", 1, seed=4)
+    write_pictures(folder / "<i>new", 1, seed=4)
     return folder
 
 
@@ -108,23 +108,23 @@ def test_the_table_shows_rank_distance_labels_and_name(store):
     assert title == f"{COUNT} hits at 64 bits"
     assert headings.split() == ["rank", "distance", "id", "labels", "name"]
     assert len(lines) == COUNT
-    assert any(line.endswith("<b>new/000.png") for line in (line.rstrip() for line in lines))
+    assert any(line.endswith("<i>new/000.png") for line in (line.rstrip() for line in lines))
 
 
 def test_the_page_stands_alone_and_shows_query_and_hits(photos, store, tmp_path):
     page = tmp_path / "hits.html"
-    done = polyhash("search", photos / "001.png", "--store", store, "-k", 5, "--html", page)
+    done = polyhash("search", photos / "001.png", "--store", store, "-k", 99, "--html", page)
     assert done.status == 0
     assert done.err == f"Contact sheet: {page}\n"
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"<script|<link|(src|href)\s*=\s*[\"']?(?!data:)\w|url\(", text)
     pictures = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", text)
-    assert len(pictures) == 1 + 5
+    assert len(pictures) == 1 + COUNT + 1
     for jpeg in pictures:
         assert max(Image.open(BytesIO(base64.b64decode(jpeg))).size) <= 240
-    for hit in search(store, photos / "001.png", "-k", 5)["hits"]:
+    for hit in search(store, photos / "001.png", "-k", 99)["hits"]:
         assert hit["name"].replace("<", "&lt;").replace(">", "&gt;") in text
-    assert "<b>" not in text
+    assert "<i>new" not in text
 
 
 def test_the_page_of_an_id_shows_that_image_and_what_is_gone_is_told(store, photos, tmp_path):

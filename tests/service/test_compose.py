@@ -18,6 +18,7 @@ from service.usecases.ingest import CopyPolicy
 from service.usecases.reading import in_chunks
 from service.usecases.search import IdQuery, ImageQuery, SearchRequest
 from service.vision.datasets import open_image_set
+from tests.contracts.fakes import FakeBackbone
 from tests.service.command import write_pictures
 
 LENGTHS = (16, 32)
@@ -35,7 +36,8 @@ def fill(folder, photos, **more):
 
 def learn(folder, **parameters):
     with open_store(folder) as session:
-        return compose.learn_hasher(session, parameters={"lengths": LENGTHS, **parameters}).application
+        hasher = compose.fit_hasher(session, parameters={"lengths": LENGTHS, **parameters})
+        return compose.use_hasher(session, hasher).application
 
 
 def own_distances(folder):
@@ -75,7 +77,9 @@ def test_answers_are_those_of_comparing_stored_codes(store):
         hasher = application.gallery.hasher
         (chunk,) = application.catalog.embeddings(backbone=application.backbone.identity)
         codes = hasher.encode(chunk.embeddings.astype(np.float32))[:, 2:6]
-        distances = [sum((int(a) ^ int(b)).bit_count() for a, b in zip(codes[0], c, strict=True)) for c in codes]
+        distances = [
+            sum((int(a) ^ int(b)).bit_count() for a, b in zip(codes[0], c, strict=True)) for c in codes
+        ]
         expected = sorted(zip(distances, chunk.image_ids.tolist(), strict=True))[1:]
         answer = application.searcher.search(
             SearchRequest(query=IdQuery(image_id=int(chunk.image_ids[0])), bits=32, k=50)
@@ -145,14 +149,10 @@ def test_a_hasher_of_another_backbone_is_refused(store, tmp_path, monkeypatch):
         path = compose.hasher_path(session.store, session.application.gallery.hasher_identity)
     real = load_hasher(path)
 
-    class Elsewhere:
-        identity = "other@000000000000"
-        dim = 3
-        stride = 1
-
-    monkeypatch.setattr(compose, "load_backbone", lambda spec: Elsewhere())
+    monkeypatch.setattr(compose, "load_backbone", lambda _: FakeBackbone())
     with pytest.raises(
-        ModelMismatchError, match=f"fitted on embeddings of {real[1].backbone_identity}, the store uses other@"
+        ModelMismatchError,
+        match=f"fitted on embeddings of {real[1].backbone_identity}, the store uses fake-backbone@",
     ):
         open_store(tmp_path / "new", create=True, hasher_file=path).__enter__()
 
@@ -193,7 +193,9 @@ def test_learning_is_deterministic_and_keeps_its_provenance(store):
     assert first["lengths"] == last["lengths"] == [16, 32]
     assert first["objective"] == last["objective"]
     assert first["training_hash"] == last["training_hash"]
-    assert all(a >= b - 1e-9 * abs(a) for a, b in zip(first["objective"], first["objective"][1:], strict=False))
+    assert all(
+        a >= b - 1e-9 * abs(a) for a, b in zip(first["objective"], first["objective"][1:], strict=False)
+    )
 
 
 def test_learning_from_too_few_images_is_refused_and_changes_nothing(tmp_path):
@@ -207,7 +209,7 @@ def test_learning_from_too_few_images_is_refused_and_changes_nothing(tmp_path):
 def test_the_copy_policy_outlives_the_learning(tmp_path, photos):
     with open_store(tmp_path / "store", create=True, copy_all=True) as session:
         list(session.application.ingestor.run(in_chunks(open_image_set(str(photos)))))
-        learned = compose.learn_hasher(session, parameters={"lengths": LENGTHS})
+        learned = compose.use_hasher(session, compose.fit_hasher(session, parameters={"lengths": LENGTHS}))
         assert learned.application.ingestor.copy is CopyPolicy.ALL
     shutil.rmtree(photos)
     assert own_distances(tmp_path / "store") == [0] * 10
@@ -229,7 +231,7 @@ def test_a_description_counts_what_is_there(store, photos):
 def test_serving_lasts_as_long_as_its_context(store):
     with (
         open_store(store) as session,
-        compose.serving(session.application, "127.0.0.1:0", grace_s=1) as port,
+        compose.serving(session.application, "127.0.0.1:0", grace_s=1.0) as port,
         Client(f"127.0.0.1:{port}") as client,
     ):
         assert client.stats().lengths == LENGTHS
@@ -243,6 +245,6 @@ def test_methods_are_found_by_name():
         records = learner((8, 16), 0).fit(X, [(str(i % 3),) for i in range(30)]).transform(X)
         assert (records.shape, records.dtype) == ((30, 3), np.uint8)
     with pytest.raises(
-        InvalidArgumentError, match="no hashing method 'sh'. Choose from jmh, codebook, itq, lsh"
+        InvalidArgumentError, match=r"no hashing method 'sh'\. Choose from jmh, codebook, itq, lsh"
     ):
         compose.hashing_methods(["jmh", "sh"])

@@ -84,7 +84,7 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path, digests, embedding
     def interrupt(_descriptor):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("service.vision.embedding_cache.os.fsync", interrupt)
+    monkeypatch.setattr("hashing.durable_file.os.fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_cache(tmp_path).add(digests, embeddings)
     assert parts(tmp_path) == []

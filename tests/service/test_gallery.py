@@ -90,8 +90,8 @@ def test_a_gallery_loaded_anew_answers_as_before():
         index_factory=build_index,
     )
     loaded = []
-    reloaded.load(loaded.append)
-    assert loaded == [49]
+    reloaded.load(lambda *progress: loaded.append(progress))
+    assert loaded == [(49, 49)]
     assert (len(reloaded), reloaded.sequence) == (49, gallery.sequence)
     query = np.full(RECORD_BYTES, 11, dtype=np.uint8)
     for bits in (16, 32):
@@ -121,7 +121,7 @@ def test_deleting_an_unknown_image_changes_nothing():
 
 def test_a_failed_commit_leaves_the_indexes_as_they_were():
     class Full(MemoryCatalog):
-        def add_images(self, images, *, backbone, hasher):
+        def add_images(self, *_, **__):
             raise UnavailableError("The disk is full.")
 
     gallery = new_gallery(catalog=Full())
@@ -180,6 +180,6 @@ def test_without_a_hasher_images_are_kept_and_searches_say_what_is_missing():
         lambda: gallery.check_bits(None),
         lambda: gallery.encode(image.embedding[np.newaxis]),
     ):
-        with pytest.raises(PreconditionError, match="no hasher yet.*polyhash train hasher") as caught:
+        with pytest.raises(PreconditionError, match=r"no hasher yet.*polyhash train hasher") as caught:
             refused()
         assert caught.value.reason == "NO_HASHER"

@@ -79,8 +79,8 @@ def test_every_image_gets_the_code_of_its_stored_embedding():
     catalog = catalog_of(*images)
     catalog.register_model(SumHasher.identity, ModelKind.HASHER, path="x", metadata={})
     progress = []
-    assert encode_catalog(catalog, SumHasher(), on_progress=progress.append) == 10
-    assert progress == [10]
+    assert encode_catalog(catalog, SumHasher(), on_progress=lambda *done: progress.append(done)) == 10
+    assert progress == [(10, 10)]
     for row, image in zip(catalog.list_images(after_id=0, limit=99), images, strict=True):
         expected = image.embedding.astype(np.float16).astype(np.float32).sum(dtype=np.float32)
         record = catalog.get_record(row.image_id, hasher=SumHasher.identity)

@@ -75,7 +75,9 @@ def test_a_file_that_is_gone_is_told_without_its_path(pictures, tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_told_with_the_reason(pictures, tmp_path):
-    with pytest.raises(UnavailableError, match="cannot be read now .Is a directory.. Check its disk") as caught:
+    with pytest.raises(
+        UnavailableError, match=r"cannot be read now \(Is a directory\)\. Check its disk"
+    ) as caught:
         pictures.content(row(tmp_path))
     assert caught.value.reason == "ORIGINAL_UNREADABLE"
 
@@ -96,11 +98,9 @@ def test_a_thumbnail_is_a_jpeg_no_larger_than_asked_for(pictures, tmp_path, side
 
 def test_a_row_is_found_by_id_or_told_missing():
     catalog = MemoryCatalog()
-    pictures = Pictures(
-        catalog, MemoryOriginals(), read_source=read_source, thumbnail_jpeg=thumbnail_jpeg
-    )
+    pictures = Pictures(catalog, MemoryOriginals(), read_source=read_source, thumbnail_jpeg=thumbnail_jpeg)
     catalog.get_images = lambda ids: {7: replace(row(), image_id=7)} if 7 in ids else {}
     assert pictures.row(7) == row()
-    with pytest.raises(NotFoundError, match="No image 8 in the gallery. List the images") as caught:
+    with pytest.raises(NotFoundError, match=r"No image 8 in the gallery\. List the images") as caught:
         pictures.row(8)
     assert (caught.value.reason, caught.value.field) == ("IMAGE_NOT_FOUND", "image_id")

@@ -177,7 +177,7 @@ if when == "lock":
 elif when == "catalog":
     migrations.upgrade = lambda engine: (upgrade(engine), die())
 else:
-    Path.rename = die
+    Path.replace = die
 store.Store.create_or_open(folder, purpose="dying")
 """
 
@@ -246,3 +246,13 @@ def test_a_reader_sees_what_a_writer_adds(folder):
     with Store.create_or_open(folder, purpose="test") as writer, read(folder) as reader:
         add(writer.catalog, [new_image(1)])
         assert reader.catalog.counts().images == 1
+
+
+def test_a_store_that_may_not_be_written_can_be_read(folder, monkeypatch):
+    make(folder)
+    before = contents(folder)
+    # as for another user, or on a read-only disk
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path).name != "catalog.sqlite")
+    with read(folder) as store:
+        assert store.catalog.counts().images == 1
+    assert contents(folder) == before
