@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
-from service.errors import PolyhashError
+from service.errors import PolyhashError, UnreadableImageError
 from service.ports import Acknowledgement, Backbone, DecodedImage, NewImage, SourceImage
 from service.usecases.gallery import Gallery
 from service.usecases.reading import Rejected, ahead, read_content
+
+MAX_FLOAT16 = float(np.finfo(np.float16).max)  # what a catalog can keep
 
 
 class CopyPolicy(Enum):
@@ -54,7 +56,8 @@ class _Read:
     """An image whose bytes were read: known already, or being prepared."""
 
     image: SourceImage
-    content: bytes
+    content: bytes | None  # only where the store shall keep it
+    byte_size: int
     digest: bytes
     pending: "Acknowledgement | Future[_Prepared]"
 
@@ -100,9 +103,18 @@ class Ingestor:
         return [
             content
             if isinstance(content, Rejected)
-            else _Read(image, content, digest, known.get(digest) or pool.submit(self._prepare, content))
+            else _Read(
+                image,
+                content if self._keeps(image) else None,
+                len(content),
+                digest,
+                known.get(digest) or pool.submit(self._prepare, content),
+            )
             for image, content, digest in zip(chunk, contents, digests, strict=True)
         ]
+
+    def _keeps(self, image: SourceImage) -> bool:
+        return self.copy is CopyPolicy.ALL or not image.source
 
     def _prepare(self, content: bytes) -> _Prepared:
         decoded = self._decode(content)
@@ -123,28 +135,37 @@ class Ingestor:
                 except PolyhashError as error:
                     outcomes[position] = Rejected(name=entry.image.name, error=error)
         if fresh:
-            for position, acknowledgement in zip(fresh, self._commit(list(fresh.values())), strict=True):
-                outcomes[position] = Accepted(
-                    name=fresh[position][0].image.name, acknowledgement=acknowledgement
-                )
+            outcomes |= zip(fresh, self._embed(list(fresh.values())), strict=True)
         return [outcomes[position] for position in range(len(entries))]
 
-    def _commit(self, fresh: Sequence[tuple[_Read, _Prepared]]) -> list[Acknowledgement]:
+    def _embed(self, fresh: Sequence[tuple[_Read, _Prepared]]) -> list[Outcome]:
         embeddings = self._backbone.extract(np.stack([prepared.square for _, prepared in fresh])).embeddings
+        fits = np.abs(embeddings).max(axis=1) <= MAX_FLOAT16  # which NaN is not
+        good = [item for item, fit in zip(fresh, fits, strict=True) if fit]
+        acknowledgements = iter(self._commit(good, embeddings[fits]) if good else [])
+        return [
+            Accepted(name=read.image.name, acknowledgement=next(acknowledgements))
+            if fit
+            else Rejected(name=read.image.name, error=_unfit(self._backbone.identity))
+            for (read, _), fit in zip(fresh, fits, strict=True)
+        ]
+
+    def _commit(
+        self, fresh: Sequence[tuple[_Read, _Prepared]], embeddings: Float32[np.ndarray, "n d"]
+    ) -> list[Acknowledgement]:
         records = self._gallery.encode(embeddings) if self._gallery.hasher else [None] * len(fresh)
         images = []
         contents = {}
         for (read, prepared), embedding, record in zip(fresh, embeddings, records, strict=True):
-            stored = self.copy is CopyPolicy.ALL or not read.image.source
-            if stored:
+            if read.content is not None:
                 contents[read.digest] = read.content
             images.append(
                 NewImage(
                     sha256=read.digest,
                     name=read.image.name,
                     source=read.image.source,
-                    stored=stored,
-                    byte_size=len(read.content),
+                    stored=read.content is not None,
+                    byte_size=read.byte_size,
                     width=prepared.width,
                     height=prepared.height,
                     format=prepared.format,
@@ -155,3 +176,11 @@ class Ingestor:
                 )
             )
         return self._gallery.add(images, contents)
+
+
+def _unfit(backbone: str) -> PolyhashError:
+    return UnreadableImageError(
+        f"Backbone {backbone} gives no usable embedding for it: a value is not finite, or above {MAX_FLOAT16:,.0f}. "
+        "Use a backbone with normalised outputs.",
+        reason="EMBEDDING_OUT_OF_RANGE",
+    )

@@ -18,9 +18,11 @@ from service.ports import DecodedImage
 from service.vision.colour import to_rgb
 
 # Pillow's bomb guard warns through a process-wide switch; `ImageLimits` stands in its place. Its other warnings tell
-# of damaged metadata, which spoils no picture. Both are set once, as changing them per call is not thread-safe.
+# of damaged metadata, which spoils no picture. In blocks above 32 MiB glibc gives the memory of a large picture back;
+# in Pillow's own of 16 MiB each thread keeps it. All are set once, as changing them per call is not thread-safe.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
+Image.core.set_block_size(64 * 2**20)
 
 # No format that runs an interpreter (SVG, EPS, PDF, WMF) or that only laboratories use is tried.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")

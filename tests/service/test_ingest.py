@@ -258,3 +258,17 @@ def test_two_runs_at_once_share_one_gallery(application):
     }
     assert all(len(found) == 1 for found in ids.values())
     assert len(application.gallery) == application.catalog.counts().images == 20
+
+
+def test_an_image_whose_embedding_cannot_be_kept_is_refused_alone():
+    class Overflowing(FakeBackbone):
+        def extract(self, prepared):
+            features = super().extract(prepared)
+            features.embeddings[1] = [np.nan, 1e6] + [0.0] * (features.embeddings.shape[1] - 2)
+            return features
+
+    application = new_application(hasher=FakeHasher(), backbone=Overflowing())
+    outcomes = ingest(application, [source(seed) for seed in range(3)])
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Rejected, Accepted]
+    assert outcomes[1].error.reason == "EMBEDDING_OUT_OF_RANGE"
+    assert len(application.gallery) == 2
