@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
 
-DECODES_AT_ONCE = 4
+# However many calls there are, so many pictures are decoded at a time: a single one may take more than a gigabyte.
+DECODE_PLACES = threading.BoundedSemaphore(2)
 
 HASHING_METHODS: Mapping[str, LearnerFactory] = {
     "jmh": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
@@ -198,23 +200,18 @@ def hasher_path(store: Store, identity: str) -> Path:
 
 
 def decoder(backbone: Backbone) -> Callable[[bytes], DecodedImage]:
-    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at.
-
-    Few pictures are decoded at a time, whatever the number of calls: a single one may take hundreds of megabytes.
-    """
-    target_px = backbone.preprocessing.resize_px
-    places = threading.BoundedSemaphore(DECODES_AT_ONCE)
-
-    def decode(content: bytes) -> DecodedImage:
-        with places:
-            return decode_image(content, target_px=target_px)
-
-    return decode
+    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at."""
+    return partial(_decode, target_px=backbone.preprocessing.resize_px)
 
 
 def thumbnail_jpeg(content: bytes, side_px: int) -> bytes:
     """Return a JPEG of an encoded picture, its longer side at most `side_px`."""
-    return jpeg_of_pixels(decode_image(content, target_px=side_px).pixels, side_px=side_px)
+    return jpeg_of_pixels(_decode(content, target_px=side_px).pixels, side_px=side_px)
+
+
+def _decode(content: bytes, *, target_px: int) -> DecodedImage:
+    with DECODE_PLACES:
+        return decode_image(content, target_px=target_px)
 
 
 def _load(

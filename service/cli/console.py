@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -34,6 +34,7 @@ _CONTROL_PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u
 PLAIN_PROGRESS_EVERY_S = 10.0  # one line in a log file or pipe; a terminal gets a bar
 
 
+@runtime_checkable
 class Meter(Protocol):
     """Receives how far a long piece of work is."""
 

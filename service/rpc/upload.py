@@ -24,6 +24,8 @@ from service.rpc.settings import ServerSettings
 from service.usecases.ingest import Ingestor
 from service.usecases.reading import CHUNK_IMAGES
 
+_MIN_SIZE_BYTES = 64 * 2**10  # what a request counts as at least: tiny ones would pile up for minutes of work
+
 
 class Upload:
     """One open stream of images."""
@@ -64,7 +66,7 @@ class Upload:
     def _feed(self, requests: Iterator[gallery_service_pb2.IngestImagesRequest]) -> None:
         try:
             for request in requests:
-                if not self._inbox.put(request, len(request.content)):
+                if not self._inbox.put(request, max(request.ByteSize(), _MIN_SIZE_BYTES)):
                     return
         except grpc.RpcError:  # the client has gone
             self._inbox.end()

@@ -22,7 +22,7 @@ from service.vision.colour import to_rgb
 # in Pillow's own of 16 MiB each thread keeps it. All are set once, as changing them per call is not thread-safe.
 Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", module=r"PIL\.")
-Image.core.set_block_size(64 * 2**20)
+Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]  # documented, not exported
 
 # No format that runs an interpreter (SVG, EPS, PDF, WMF) or that only laboratories use is tried.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")

@@ -3,6 +3,7 @@
 In: folders and addresses. Out: a served address with the application behind it, pictures to send, errors as read.
 """
 
+import time
 from contextlib import contextmanager
 
 from google.rpc import error_details_pb2
@@ -36,7 +37,7 @@ def serving(store, **more):
     """Serve a store from this process; gives its address and application."""
     with (
         compose.open_session(store, purpose="test", **more) as session,
-        compose.serving(session.application, "127.0.0.1:0", grace_s=2) as port,
+        compose.serving(session.application, "127.0.0.1:0", grace_s=2.0) as port,
     ):
         yield f"127.0.0.1:{port}", session.application
 
@@ -71,3 +72,10 @@ def read_error(error):
     (info,) = infos
     assert info.domain == "polyhash"
     return error.code().name, info.reason, fields[-1]
+
+
+def wait_until(fact):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not fact():
+        assert time.monotonic() < deadline, f"the fact did not come about within {TIMEOUT_S} s"
+        time.sleep(0.01)

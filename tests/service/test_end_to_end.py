@@ -7,8 +7,10 @@ import asyncio
 import base64
 import os
 import shutil
+import time
 import weakref
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from polyhash.v1 import analysis_service_pb2 as analysis
@@ -27,6 +30,8 @@ from service.client import ApiError, AsyncClient, Client, Ingested, NewImage, Re
 from service.ports import SourceImage
 from service.rpc import pages
 from service.rpc.calls import Stubs, channel_options
+from service.rpc.settings import ServerSettings
+from service.rpc.upload import Upload
 from service.usecases.ingest import Ingestor
 from service.usecases.reading import in_chunks
 from tests.service.odd_pictures import bad_pictures, encoded, odd_pictures, picture
@@ -40,6 +45,7 @@ from tests.service.stack import (
     named,
     read_error,
     serving,
+    wait_until,
 )
 
 
@@ -227,3 +233,35 @@ def test_decoded_pictures_are_let_go_before_the_backbone_sees_them(store):
         run = Ingestor(application.gallery, application.backbone, decode=decode).run(in_chunks(images))
         held = [sum(ref() is not None for ref in pixels) for _ in run]
     assert max(held) <= 4  # two threads decode, and one more picture each may be on its way
+
+
+def test_the_memory_of_large_pictures_is_given_back(address):
+    large = encoded(Image.new("RGBA", (4000, 4000), (1, 2, 3, 128)), compress_level=1)
+    process = psutil.Process()
+    with Client(address) as client, ThreadPoolExecutor(6) as pool:
+        client.encode(large)
+        before = process.memory_info().rss
+        assert len({codes.record for codes in pool.map(client.encode, [large] * 6)}) == 1
+        wait_until(lambda: process.memory_info().rss < before + 300 * 2**20)  # six times as much was in use
+
+
+def test_tiny_pictures_do_not_pile_up_before_a_busy_store(store):
+    arrived = []
+
+    def requests():
+        for number in range(10**6):
+            arrived.append(number)
+            yield gallery.IngestImagesRequest(name="n", content=picture(0) + bytes(str(number), "ascii"))
+
+    with serving(store) as (_, application):
+        upload = Upload(application.ingestor, ServerSettings())
+        with ThreadPoolExecutor(1) as pool, application.gallery._writing:
+            responses = upload.responses(requests())
+            first = pool.submit(next, responses)
+            wait_until(lambda: len(arrived) > 1000)
+            time.sleep(0.5)
+            waiting = len(arrived)
+            upload.stop()
+        responses.close()
+    assert waiting < 1300
+    assert first.result().ingested.image_id > COUNT

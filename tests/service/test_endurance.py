@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import grpc
@@ -35,6 +34,7 @@ from tests.service.stack import (
     read_error,
     serving,
     serving_process,
+    wait_until,
 )
 
 
@@ -58,13 +58,6 @@ def address(store):
 def client(address):
     with Client(address) as client:
         yield client
-
-
-def wait_until(fact):
-    deadline = time.monotonic() + TIMEOUT_S
-    while not fact():
-        assert time.monotonic() < deadline, f"the fact did not come about within {TIMEOUT_S} s"
-        time.sleep(0.01)
 
 
 def threads(name):
