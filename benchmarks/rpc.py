@@ -1,7 +1,7 @@
 """Search over gRPC beside the bare FAISS call, on random codes, with one client and a real server process.
 
-In: number of codes, bits and requests. Out: requests/s, median and 99th percentile of both sides, which take turns
-block by block, and the server's CPU time per request. Run it with `python -m benchmarks.rpc`.
+In: number of codes, bits and requests. Out: requests/s, median and 99th percentile of searches over gRPC, of gRPC calls
+that do nothing, and of the FAISS call alone, which take turns block by block, and the server's CPU time per request. Run it with `python -m benchmarks.rpc`.
 """
 
 import argparse
@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
+import grpc
 import numpy as np
 import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jaxtyping import Float32, Float64, UInt8
 
 from service import compose
@@ -41,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         store = Path(name) / "store"
         _fill(store, codes, bits=options.bits)
-        with _server(store) as (process, address), Client(address) as client:
+        with _server(store) as (process, address), Client(address) as client, _health(address) as check:
 
             def over_grpc(query: Codes) -> list[int]:
                 return [hit.distance for hit in client.search(code=query.tobytes(), k=K, full=False).hits]
@@ -53,43 +55,49 @@ def main() -> None:
             for query in queries[:BLOCK]:  # warm up, and see that both answer the same
                 if over_grpc(query) != bare_faiss(query):
                     sys.exit("The server's distances differ from those of FAISS.")
-            grpc_s, bare_s, cpu_s = _measure(over_grpc, bare_faiss, queries, process)
+                check(query)
+            sides = {"gRPC search": over_grpc, "gRPC, empty call": check, "bare FAISS": bare_faiss}
+            measured = _measure(sides, queries, process)
     print(f"{read_circumstances()}; FAISS {faiss.__version__}, one thread each")
     print(
         f"{options.codes:,} random codes of {options.bits} bits, k = {K}, {len(queries)} requests, one client\n"
     )
-    print(f"{'':<12} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8}")
-    for side, seconds in (("gRPC", grpc_s), ("bare FAISS", bare_s)):
+    print(f"{'':<17} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'server CPU us':>14}")
+    for side, (seconds, cpu_s) in measured.items():
         p50, p99 = 1e3 * np.percentile(seconds, [50, 99])
-        print(f"{side:<12} {len(seconds) / seconds.sum():>10.0f} {p50:>8.3f} {p99:>8.3f}")
-    print(f"{'ratio':<12} {bare_s.sum() / grpc_s.sum():>10.3f} {np.median(grpc_s) / np.median(bare_s):>8.2f}")
-    print(
-        f"\nserver CPU per request {1e6 * cpu_s / len(queries):.0f} us, of that FAISS about {1e6 * bare_s.mean():.0f} us"
-    )
+        cpu_us = f"{1e6 * cpu_s / len(seconds):.0f}" if "gRPC" in side else "-"
+        print(f"{side:<17} {len(seconds) / seconds.sum():>10.0f} {p50:>8.3f} {p99:>8.3f} {cpu_us:>14}")
+    search, empty, faiss_alone = (np.median(seconds) for seconds, _ in measured.values())
+    print(f"\nmedian search over gRPC = {search / (empty + faiss_alone):.2f} x (empty call + FAISS)")
 
 
 def _measure(
-    over_grpc: Callable[[Codes], list[int]],
-    bare_faiss: Callable[[Codes], list[int]],
-    queries: Codes,
-    process: psutil.Process,
-) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"], float]:
-    grpc_s: list[float] = []
-    bare_s: list[float] = []
-    before = process.cpu_times()
+    sides: Mapping[str, Callable[[Codes], object]], queries: Codes, process: psutil.Process
+) -> dict[str, tuple[Float64[np.ndarray, " n"], float]]:
+    """Return, per side, the seconds of every request and the server's CPU seconds meanwhile."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    cpu_s = dict.fromkeys(sides, 0.0)
     for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK]
-        grpc_s += [_seconds(over_grpc, query) for query in block]
-        bare_s += [_seconds(bare_faiss, query) for query in block]
-    after = process.cpu_times()
-    cpu_s = after.user + after.system - before.user - before.system
-    return np.array(grpc_s), np.array(bare_s), cpu_s
+        for side, call in sides.items():
+            before = process.cpu_times()
+            seconds[side] += [_seconds(call, query) for query in queries[start : start + BLOCK]]
+            after = process.cpu_times()
+            cpu_s[side] += after.user + after.system - before.user - before.system
+    return {side: (np.array(seconds[side]), cpu_s[side]) for side in sides}
 
 
-def _seconds(call: Callable[[Codes], list[int]], query: Codes) -> float:
+def _seconds(call: Callable[[Codes], object], query: Codes) -> float:
     start = time.perf_counter()
     call(query)
     return time.perf_counter() - start
+
+
+@contextmanager
+def _health(address: str) -> Iterator[Callable[[Codes], object]]:
+    """Give a call that does nothing: what the transport alone costs."""
+    with grpc.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        yield lambda _: stub.Check(health_pb2.HealthCheckRequest())
 
 
 def _fill(store: Path, codes: Codes, *, bits: int) -> None:

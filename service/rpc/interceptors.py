@@ -29,15 +29,21 @@ class GuardInterceptor(grpc.ServerInterceptor):
 
     def __init__(self, settings: ServerSettings) -> None:
         self._max_call_s = settings.max_call_s
+        self._guarded: dict[str, Any] = {}
         self._call_place = _places(settings.max_calls, "calls", "TOO_MANY_CALLS")
         self._stream_place = _places(settings.max_ingest_streams, "uploads", "TOO_MANY_UPLOADS")
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:  # noqa: ANN401 - gRPC's own types are private
         """Return the guarded handler of a call, or the handler itself where it is not ours."""
-        handler = continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_PREFIX):
-            return handler
+        if method not in self._guarded:
+            handler = continuation(handler_call_details)
+            if handler is None or not method.startswith(_PREFIX):
+                return handler
+            self._guarded[method] = self._guard(method, handler)  # the same for every call
+        return self._guarded[method]
+
+    def _guard(self, method: str, handler: Any) -> Any:  # noqa: ANN401 - as above
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(
                 self._guard_unary(method, handler), response_serializer=handler.response_serializer

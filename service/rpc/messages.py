@@ -36,6 +36,7 @@ MAX_NAME_CHARACTERS = 1024
 MAX_WORD_CHARACTERS = 256  # tags, labels and names of attributes
 MAX_WORDS = 64  # labels, and attributes, per image
 DEFAULT_K = 10
+VIEWS = frozenset(search_service_pb2.SearchView.values())
 DEFAULT_SIDE_PX = 256
 MIN_SIDE_PX, MAX_SIDE_PX = 16, 1024
 
@@ -169,7 +170,7 @@ def read_search(request: search_service_pb2.SearchRequest, *, max_image_bytes: i
     Raises:
         InvalidArgumentError: No query, an unknown view, or a value out of its range.
     """
-    if request.view not in search_service_pb2.SearchView.values():
+    if request.view not in VIEWS:
         raise InvalidArgumentError(
             f"view must be one of SearchView's values, got {request.view}.",
             reason="VIEW_UNKNOWN",
