@@ -70,7 +70,18 @@ def plain_objective(solver):
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_block_update_of_the_exact_phase_raises_the_objective(case):
     """120 problems of three sweeps are some 4,000 block updates, each checked by itself."""
-    solver = case.solver()
+    check_three_sweeps(case.solver())
+
+
+@pytest.mark.slow
+@given(cases())
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_none_of_a_hundred_thousand_block_updates_raises_the_objective(case):
+    check_three_sweeps(case.solver())
+
+
+def check_three_sweeps(solver):
+    """Make every block update of three exact sweeps, and compare the objective before and after each."""
     value = plain_objective(solver)
     for _ in range(3):
         for bits in sorted(solver.solution.codes, reverse=True):
