@@ -25,7 +25,7 @@ from hashing.start import codebook_codes, rotated_codes
 
 E = TypeVar("E", bound=Enum)
 
-# Best of a grid for "class codebook + ridge" on MobileNetV2 embeddings of CIFAR-10 and Corel-1K.
+# Best of a grid for "class codebook + ridge" on MobileNetV2 embeddings of CIFAR-10 and Corel-1K, on their query splits.
 DEFAULT_LP = {FeatureKind.LINEAR: 1.0, FeatureKind.RBF: 0.1}
 
 

@@ -75,7 +75,11 @@ def test_no_block_update_of_the_exact_phase_raises_the_objective(case):
 
 @pytest.mark.slow
 @given(cases())
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=3600,  # some 31 updates each
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_none_of_a_hundred_thousand_block_updates_raises_the_objective(case):
     check_three_sweeps(case.solver())
 
