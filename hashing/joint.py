@@ -20,13 +20,11 @@ from hashing.encoder import Encoder
 from hashing.features import FeatureKind, fit_features, unit_rows
 from hashing.labels import LabelInput, read_labels
 from hashing.objective import LossWeights, Problem, Topology
-from hashing.solver import FeatureRidge, Solver, minimise
+from hashing.ridge import DEFAULT_LP, FeatureRidge
+from hashing.solver import Solver, minimise
 from hashing.start import codebook_codes, rotated_codes
 
 E = TypeVar("E", bound=Enum)
-
-# Best of a grid for "class codebook + ridge" on MobileNetV2 embeddings of CIFAR-10 and Corel-1K, on their query splits.
-DEFAULT_LP = {FeatureKind.LINEAR: 1.0, FeatureKind.RBF: 0.1}
 
 
 class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped

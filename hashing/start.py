@@ -9,8 +9,9 @@ from jaxtyping import Float
 from hashing.codebook import class_codebooks
 from hashing.labels import Labels
 from hashing.objective import Problem
+from hashing.ridge import FeatureRidge
 from hashing.rotation import rotated_axes
-from hashing.solver import Codes, FeatureRidge
+from hashing.solver import Codes
 
 
 def codebook_codes(

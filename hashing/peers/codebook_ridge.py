@@ -13,10 +13,9 @@ from jaxtyping import Float
 from hashing.codebook import class_codebooks
 from hashing.errors import HashingError, LabelError
 from hashing.features import FeatureKind, FeatureMap, fit_features
-from hashing.joint import DEFAULT_LP
 from hashing.labels import Labels
 from hashing.peers.projection import ProjectionHasher, Projections
-from hashing.solver import FeatureRidge
+from hashing.ridge import DEFAULT_LP, FeatureRidge
 
 
 @final

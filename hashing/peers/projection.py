@@ -68,14 +68,32 @@ class ProjectionHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def transform(self, X: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
         """Return code records: the codes of all lengths side by side, shortest first."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        records = np.empty((len(X), record_bytes(self.lengths_)), dtype=np.uint8)
+        return np.hstack(list(self.encode(X).values()))
+
+    def encode(self, X: Float[np.ndarray, "n d"]) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
+        """Return the packed codes of every length."""
+        X = self._checked(X)
+        codes = {bits: np.empty((len(X), bits // 8), dtype=np.uint8) for bits in self.lengths_}
         for start in range(0, len(X), CHUNK):
-            features = self.feature_map_(X[start : start + CHUNK])
-            codes = [pack_codes(features @ self.projections_[bits]) for bits in self.lengths_]
-            records[start : start + CHUNK] = np.hstack(codes)
-        return records
+            rows = slice(start, start + CHUNK)
+            for bits, scores in self._scores(X[rows]).items():
+                codes[bits][rows] = pack_codes(scores)
+        return codes
+
+    def project(self, X: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+        """Return the scores of every length, whose signs are the codes."""
+        return self._scores(self._checked(X))
+
+    def _checked(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        check_is_fitted(self)
+        checked: Float[np.ndarray, "n d"] = validate_data(
+            self, X, dtype=(np.float64, np.float32), reset=False
+        )
+        return checked
+
+    def _scores(self, embeddings: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+        features = self.feature_map_(embeddings)
+        return {bits: features @ self.projections_[bits] for bits in self.lengths_}
 
     @property
     def _n_features_out(self) -> int:

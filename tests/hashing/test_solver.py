@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashing.objective import LossWeights, Problem, Topology
-from hashing.solver import CodeEnergy, FeatureRidge, Solver, descend_bits_, fit_label_map, minimise
+from hashing.ridge import FeatureRidge
+from hashing.solver import CodeEnergy, Solver, descend_bits_, fit_label_map, minimise
 
 
 @dataclass(frozen=True)

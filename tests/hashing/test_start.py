@@ -6,7 +6,7 @@ import pytest
 from hashing.codebook import class_codebooks
 from hashing.labels import read_labels
 from hashing.objective import Problem
-from hashing.solver import FeatureRidge
+from hashing.ridge import FeatureRidge
 from hashing.start import codebook_codes, rotated_codes
 
 LENGTHS = (8, 16)
