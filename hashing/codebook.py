@@ -3,7 +3,7 @@
 In: numbers of classes and bits, a random generator. Out: signs. Knows nothing of samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,6 +20,7 @@ def class_codebook(
     *,
     rng: np.random.Generator,
     frozen: Float64[np.ndarray, "c prefix"] | None = None,
+    known: Float64[np.ndarray, "some bits"] | None = None,
 ) -> Float64[np.ndarray, "c bits"]:
     """Return codewords (+1/-1) far from each other: a local minimum of `codebook_cost` under single flips.
 
@@ -28,26 +29,48 @@ def class_codebook(
         bits: Their length.
         rng: Draws the random start.
         frozen: Leading columns that stay as they are; the others are fitted around them.
+        known: Leading codewords that stay as they are.
     """
     prefix = np.empty((n_classes, 0)) if frozen is None else frozen
     free = slice(prefix.shape[1], bits)
     words = np.hstack([prefix, rng.choice((-1.0, 1.0), size=(n_classes, bits - prefix.shape[1]))])
+    n_known = 0 if known is None else len(known)
+    if known is not None:
+        words[:n_known] = known
     temperature = _temperature(bits)
     rounds = min(MAX_ROUNDS, int(MAX_WORK / (n_classes**2 * bits)))
     for _ in range(rounds):
-        if not sum(_flip_best_(words, i, free, temperature) for i in rng.permutation(n_classes).tolist()):
+        order = n_known + rng.permutation(n_classes - n_known)
+        if not sum(_flip_best_(words, i, free, temperature) for i in order.tolist()):
             break
     return words
 
 
 def class_codebooks(
-    n_classes: int, lengths: Sequence[int], *, nested: bool, rng: np.random.Generator
-) -> dict[int, Float64[np.ndarray, "c bits"]]:
-    """Return one codebook per ascending length; if nested, each is a prefix of the next."""
-    books: dict[int, Float64[np.ndarray, "c bits"]] = {}
+    n_classes: int,
+    lengths: Sequence[int],
+    *,
+    nested: bool,
+    rng: np.random.Generator,
+    known: Mapping[int, Float64[np.ndarray, "some _bits"]] | None = None,
+) -> dict[int, Float64[np.ndarray, "c _bits"]]:
+    """Return one codebook per ascending length; if nested, each is a prefix of the next.
+
+    Args:
+        n_classes: How many codewords each has.
+        lengths: Code lengths in bits, ascending.
+        nested: Whether each is a prefix of the next.
+        rng: Draws the random starts; that of a length does not depend on which other lengths there are.
+        known: Codebooks whose words stay as the first.
+    """
+    seed = int(rng.integers(2**63))
+    books: dict[int, Float64[np.ndarray, "c _bits"]] = {}
     last = None
     for bits in lengths:
-        last = books[bits] = class_codebook(n_classes, bits, rng=rng, frozen=last if nested else None)
+        own = np.random.default_rng([seed, bits])
+        last = books[bits] = class_codebook(
+            n_classes, bits, rng=own, frozen=last if nested else None, known=known[bits] if known else None
+        )
     return books
 
 

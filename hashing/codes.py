@@ -1,9 +1,8 @@
-"""Binary codes as bytes: packing, unpacking, Hamming distances, and records of several lengths.
+"""Binary codes as bytes: packing, unpacking and Hamming distances.
 
 In: signs (+1/-1) or packed bytes. Out: packed bytes or distances. Knows nothing of how codes are learned or searched.
 
-Convention: a bit is 1 where the sign is positive; bit 0 is the low bit of byte 0. A code record is the codes of all
-lengths of one image side by side, shortest first.
+Convention: a bit is 1 where the sign is positive; bit 0 is the low bit of byte 0.
 """
 
 from collections.abc import Sequence
@@ -68,33 +67,3 @@ def hamming_distances(
     ):  # one word at a time keeps memory at nq x nb
         distances += np.bitwise_count(word_q[:, None] ^ word_b[None, :])
     return distances
-
-
-def record_bytes(lengths: Sequence[int]) -> int:
-    """Return the width of a code record in bytes."""
-    return sum(lengths) // 8
-
-
-def record_slices(lengths: Sequence[int]) -> dict[int, slice]:
-    """Return, per length in bits, the bytes of a record that hold its code."""
-    slices: dict[int, slice] = {}
-    start = 0
-    for bits in lengths:
-        slices[bits] = slice(start, start + bits // 8)
-        start += bits // 8
-    return slices
-
-
-def split_records(
-    records: UInt8[np.ndarray, "n record_bytes"], lengths: Sequence[int]
-) -> dict[int, UInt8[np.ndarray, "n bytes"]]:
-    """Return the contiguous codes of every length in the records.
-
-    Raises:
-        CodeShapeError: The records are not of these lengths.
-    """
-    if records.shape[1] != record_bytes(lengths):
-        raise CodeShapeError(
-            f"Code records of lengths {list(lengths)} have {record_bytes(lengths)} bytes, got {records.shape[1]}."
-        )
-    return {bits: np.ascontiguousarray(records[:, part]) for bits, part in record_slices(lengths).items()}

@@ -1,6 +1,7 @@
 """Feature maps: embeddings to the centred features that the hash projections read.
 
-In: embeddings. Out: features with a final 1, linear or radial (RBF anchors). Leaves the projections to the solver.
+In: embeddings. Out: features with a final 1, linear or radial (RBF anchors), of the embeddings or of what the layers of
+a trained trunk make of them. Leaves the projections to the solver, and trunks to `hashing.deep`.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 MAX_ANCHORS = 1000
+FIT_ROWS = 8192  # width and mean of radial features are those of so many rows, evenly spaced: bounds memory
+
+Layer = tuple[Float32[np.ndarray, "_inputs _outputs"], Float32[np.ndarray, " _outputs"]]
 
 
 class FeatureKind(Enum):
@@ -27,9 +31,10 @@ class FeatureMap:
     Attributes:
         kind: Linear or radial.
         normalize: Whether embeddings are scaled to unit length first.
-        mean: Training mean of the features, subtracted.
+        mean: Training mean of the features, subtracted; of a sample of the rows if radial and there are many.
         anchors: Training embeddings that radial features measure distances to; no rows if linear.
         width: Twice the squared kernel width, the median squared distance to the anchors; 1 if linear.
+        layers: Weights and biases of a trunk: each makes relu(x W + b) of its input before features are taken. Usually none.
     """
 
     kind: FeatureKind
@@ -37,10 +42,18 @@ class FeatureMap:
     mean: Float32[np.ndarray, " m"]
     anchors: Float32[np.ndarray, "anchors d"]
     width: float
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of the embeddings."""
+        return len(self.layers[0][0]) if self.layers else self.anchors.shape[1]
 
     def __call__(self, embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n m1"]:
         """Return the features of n embeddings; the last is 1. Rows do not influence each other."""
-        x = unit_rows(embeddings) if self.normalize else embeddings.astype(np.float64)
+        x = _scaled(embeddings, self.normalize)
+        for weight, bias in self.layers:
+            x = np.maximum(x @ weight.astype(np.float64) + bias, 0.0)
         features = np.ones((len(x), len(self.mean) + 1))
         match self.kind:
             case FeatureKind.LINEAR:
@@ -70,24 +83,28 @@ def fit_features(
         n_anchors: Anchors of radial features, drawn from the rows; None takes all, at most 1,000.
         rng: Draws the anchors.
     """
-    anchors = np.empty((0, embeddings.shape[1]), dtype=np.float32)
-    width = 1.0
-    if kind is FeatureKind.RBF:
-        x = unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
-        wanted = n_anchors or MAX_ANCHORS
-        rows = np.sort(rng.choice(len(x), size=min(wanted, len(x)), replace=False))
-        anchors = x[rows].astype(np.float32)
-        width = float(np.float32(np.median(_squared_distances(x, anchors)))) or 1.0
-    raw_dim = len(anchors) if kind is FeatureKind.RBF else embeddings.shape[1]
-    uncentred = FeatureMap(
-        kind=kind,
-        normalize=normalize,
-        mean=np.zeros(raw_dim, dtype=np.float32),
-        anchors=anchors,
-        width=width,
-    )
-    mean = uncentred(embeddings)[:, :-1].mean(axis=0).astype(np.float32)
+    if kind is FeatureKind.LINEAR:
+        n = len(embeddings)
+        sums = [_scaled(embeddings[i : i + FIT_ROWS], normalize).sum(axis=0) for i in range(0, n, FIT_ROWS)]
+        return FeatureMap(
+            kind=kind,
+            normalize=normalize,
+            mean=(np.sum(sums, axis=0) / n).astype(np.float32),
+            anchors=np.empty((0, embeddings.shape[1]), dtype=np.float32),
+            width=1.0,
+        )
+    wanted = min(n_anchors or MAX_ANCHORS, len(embeddings))
+    rows = np.sort(rng.choice(len(embeddings), size=wanted, replace=False))
+    anchors = _scaled(embeddings[rows], normalize).astype(np.float32)
+    some = np.linspace(0, len(embeddings) - 1, min(FIT_ROWS, len(embeddings))).astype(int)
+    distances = _squared_distances(_scaled(embeddings[some], normalize), anchors)
+    width = float(np.float32(np.median(distances))) or 1.0
+    mean = np.exp(-distances / width).mean(axis=0).astype(np.float32)
     return FeatureMap(kind=kind, normalize=normalize, mean=mean, anchors=anchors, width=width)
+
+
+def _scaled(embeddings: Float[np.ndarray, "n d"], normalize: bool) -> Float64[np.ndarray, "n d"]:  # noqa: FBT001 - a setting
+    return unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
 
 
 def unit_rows(embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:

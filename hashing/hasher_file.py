@@ -1,19 +1,20 @@
 """Hasher files: a fitted hasher with its provenance in one safetensors file, and what serves codes from it.
 
-In: a fitted `JointHasher` and where it came from. Out: a file, and from it the same hasher. Leaves the clock, the choice
+In: a fitted `JointHasher` or `DeepJointHasher` and where it came from. Out: a file, and from it the same hasher. Leaves the clock, the choice
 of paths and the registration of models to the caller.
 
-Convention: tensors are `mean`, `anchors`, `projection.BITS`, `association.SOURCE.TARGET`; the metadata key `polyhash`
+Convention: tensors are `mean`, `anchors`, `projection.BITS`, `association.SOURCE.TARGET` and, of a trunk,
+`trunk.N.weight` and `trunk.N.bias`; the metadata key `polyhash`
 holds one JSON object, whose `content` is the hash of all that decides codes and whose `checksum` is that of everything.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import safetensors
@@ -26,11 +27,29 @@ from hashing.encoder import Encoder
 from hashing.errors import EmbeddingError, HasherFileError
 from hashing.features import FeatureKind, FeatureMap
 from hashing.joint import JointHasher
+from hashing.layout import CodeLayout
 from hashing.objective import LossWeights, Topology
 
 FORMAT_VERSION = 1
 
 Tensors = dict[str, Shaped[np.ndarray, "..."]]
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """What a file keeps of a fitted hasher: `JointHasher`, or `DeepJointHasher` where torch is at hand."""
+
+    encoder_: Encoder
+    lengths_: tuple[int, ...]
+    classes_: Shaped[np.ndarray, " c"]
+    objective_trace_: Float[np.ndarray, "steps 3"]
+    n_features_in_: int
+
+    def get_params(self) -> dict[str, Any]:
+        """Return the arguments it was made with."""
+
+    def transform(self, X: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
+        """Return code records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +89,7 @@ class FittedHasher:
         identity: Name and content hash, `NAME@HEX12`.
     """
 
-    hasher: JointHasher
+    hasher: Estimator
     provenance: Provenance
     identity: str = field(init=False)
 
@@ -88,8 +107,13 @@ class FittedHasher:
         """Code lengths in bits, ascending."""
         return self.hasher.encoder_.lengths
 
+    @property
+    def layout(self) -> CodeLayout:
+        """Which bytes of a code record hold the code of which length."""
+        return self.hasher.encoder_.layout
+
     def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first.
+        """Return code records: the codes of all lengths, laid out as `layout` says.
 
         Raises:
             EmbeddingError: The embeddings are of another width or not finite.
@@ -116,12 +140,12 @@ class FittedHasher:
             )
 
 
-def hasher_identity(hasher: JointHasher, provenance: Provenance) -> str:
+def hasher_identity(hasher: Estimator, provenance: Provenance) -> str:
     """Return `NAME@HEX12`: the name and the hash of all that decides codes (not when or from what it was fitted)."""
     return f"{provenance.name}@{_content(hasher, provenance.backbone_identity)[:12]}"
 
 
-def save_hasher(path: Path, hasher: JointHasher, provenance: Provenance) -> None:
+def save_hasher(path: Path, hasher: Estimator, provenance: Provenance) -> None:
     """Write a fitted hasher; the file appears complete or not at all."""
     tensors = _tensors(hasher.encoder_)
     metadata: dict[str, Any] = {
@@ -133,12 +157,14 @@ def save_hasher(path: Path, hasher: JointHasher, provenance: Provenance) -> None
         "objective_trace": hasher.objective_trace_.tolist(),
         "content": _content(hasher, provenance.backbone_identity),
     }
+    if not isinstance(hasher, JointHasher):
+        metadata["estimator"] = type(hasher).__name__
     metadata["checksum"] = _digest(tensors, metadata)
     content = safetensors.numpy.save(tensors, {"polyhash": json.dumps(metadata, sort_keys=True)})
     write_durably(path, content)
 
 
-def load_hasher(path: Path) -> tuple[JointHasher, Provenance]:
+def load_hasher(path: Path) -> tuple[Estimator, Provenance]:
     """Return a saved hasher and its provenance.
 
     Raises:
@@ -189,6 +215,8 @@ def _read(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 def _tensors(encoder: Encoder) -> Tensors:
     tensors: Tensors = {"mean": encoder.feature_map.mean, "anchors": encoder.feature_map.anchors}
+    for depth, (weight, bias) in enumerate(encoder.feature_map.layers):
+        tensors |= {f"trunk.{depth}.weight": weight, f"trunk.{depth}.bias": bias}
     tensors |= {f"projection.{bits}": P for bits, P in encoder.projections.items()}
     tensors |= {f"association.{s}.{t}": R for (s, t), R in encoder.associations.items()}
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -196,49 +224,94 @@ def _tensors(encoder: Encoder) -> Tensors:
 
 def _settings(encoder: Encoder) -> dict[str, Any]:
     """Return what decides codes besides the tensors, as JSON values."""
-    weights = asdict(encoder.weights) | {"topology": encoder.weights.topology.value}
-    return {
+    settings = {
         "lengths": list(encoder.lengths),
         "kind": encoder.feature_map.kind.value,
         "normalize": encoder.feature_map.normalize,
         "width": encoder.feature_map.width,
-        "weights": weights,
+        "weights": asdict(encoder.weights) | {"topology": encoder.weights.topology.value},
         "joint": encoder.joint,
     }
+    # Named only where it is so: the identities of hashers that were saved before nested codes existed stay theirs.
+    return settings | ({"nested": True} if encoder.nested else {})
 
 
-def _rebuild(tensors: Tensors, metadata: Mapping[str, Any]) -> JointHasher:
+def _rebuild(tensors: Tensors, metadata: Mapping[str, Any]) -> Estimator:
     settings = metadata["settings"]
     lengths = check_lengths(settings["lengths"])
-    topology = Topology(settings["weights"]["topology"])
+    weights = _weights(settings["weights"])
     feature_map = FeatureMap(
         kind=FeatureKind(settings["kind"]),
         normalize=settings["normalize"],
         mean=tensors["mean"],
         anchors=tensors["anchors"],
         width=settings["width"],
+        layers=tuple(
+            (tensors[f"trunk.{depth}.weight"], tensors[f"trunk.{depth}.bias"])
+            for depth in range(sum(re.fullmatch(r"trunk\.\d+\.weight", name) is not None for name in tensors))
+        ),
     )
     encoder = Encoder(
         feature_map=feature_map,
         projections={bits: tensors[f"projection.{bits}"] for bits in lengths},
-        associations={(s, t): tensors[f"association.{s}.{t}"] for s, t in topology.pairs(lengths)},
-        weights=LossWeights(**settings["weights"] | {"topology": topology}),
-        joint=settings["joint"],
+        associations={(s, t): tensors[f"association.{s}.{t}"] for s, t in weights.topology.pairs(lengths)},
+        weights=weights,
+        joint=_tuple_of(settings["joint"]),
+        nested=settings.get("nested", False),
     )
     _check_tensors(encoder, tensors)
-    hasher = JointHasher(**metadata["parameters"] | {"lengths": tuple(metadata["parameters"]["lengths"])})
+    hasher = _estimator_class(metadata.get("estimator", "JointHasher"))(**_parameters(metadata["parameters"]))
     hasher.encoder_ = encoder
     hasher.lengths_ = lengths
     hasher.classes_ = np.array(metadata["classes"], dtype=None if metadata["classes"] else np.str_)
     hasher.objective_trace_ = np.array(metadata["objective_trace"])
-    hasher.n_features_in_ = feature_map.anchors.shape[1]
+    hasher.n_features_in_ = feature_map.n_inputs
     return hasher
+
+
+def _estimator_class(name: str) -> Callable[..., Estimator]:
+    if name == "JointHasher":
+        return JointHasher
+    if name == "DeepJointHasher":
+        from hashing.deep.joint import DeepJointHasher  # noqa: PLC0415 - torch is for those who train or load one
+
+        return DeepJointHasher
+    raise ValueError(f"estimator must be JointHasher or DeepJointHasher, is {name!r}")
+
+
+def _weights(settings: Mapping[str, Any]) -> LossWeights:
+    plain = {name: _tuple_of(value) for name, value in settings.items()}
+    return LossWeights(**plain | {"topology": Topology(settings["topology"])})
+
+
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: _tuple_of(value) for name, value in parameters.items()}
+    if "balance" in plain:  # what it was called before classes could be weighted one by one
+        plain["class_weight"] = "balanced" if plain.pop("balance") else None
+    return plain
+
+
+def _tuple_of(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return lists of JSON as the tuples they were."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _check_tensors(encoder: Encoder, tensors: Tensors) -> None:
     n_features = len(encoder.feature_map.mean) + 1
-    shapes = {f"projection.{bits}": (n_features, bits) for bits in encoder.lengths}
-    shapes |= {f"association.{s}.{t}": (s, t) for s, t in encoder.associations}
+    width = {bits: part.stop - part.start for bits, part in encoder.layout.blocks.items()}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"projection.{bits}": (n_features, width[bits]) for bits in encoder.lengths
+    }
+    shapes |= {f"association.{s}.{t}": (width[s], width[t]) for s, t in encoder.associations}
+    inputs = encoder.feature_map.n_inputs
+    for depth, (weight, _) in enumerate(encoder.feature_map.layers):
+        outputs = weight.shape[-1]
+        shapes |= {
+            f"trunk.{depth}.weight": (inputs, outputs),
+            f"trunk.{depth}.bias": (outputs,),
+            "mean": (outputs,),
+        }
+        inputs = outputs
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
             raise ValueError(f"{name} must have shape {shape}, has {tensors[name].shape}")
@@ -247,7 +320,7 @@ def _check_tensors(encoder: Encoder, tensors: Tensors) -> None:
             raise ValueError(f"{name} must hold finite float32 numbers")
 
 
-def _content(hasher: JointHasher, backbone_identity: str) -> str:
+def _content(hasher: Estimator, backbone_identity: str) -> str:
     encoder = hasher.encoder_
     return _digest(_tensors(encoder), {"backbone": backbone_identity, "settings": _settings(encoder)})
 
@@ -262,7 +335,15 @@ def _digest(tensors: Tensors, facts: Mapping[str, Any]) -> str:
 
 def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as JSON values; a generator object, which is no value, is left out."""
-    plain = parameters | {"lengths": [int(bits) for bits in parameters["lengths"]]}
+    plain = dict(parameters)
     if isinstance(plain["random_state"], np.random.RandomState):
         plain["random_state"] = None
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in plain.items()}
+    return {name: _plain_value(value) for name, value in plain.items()}
+
+
+def _plain_value(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): float(weight) for name, weight in value.items()}
+    return [_plain_value(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
 """The jointly learned hasher: one fit gives codes of several lengths, as a scikit-learn transformer.
 
 In: embeddings and, if there are any, labels. Out: code records, codes per length, real-valued projections. Leaves files
-and provenance to `hasher_file`.
+and provenance to `hasher_file`, the choice of hyper-parameters to `joint_cv`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,16 +13,19 @@ from jaxtyping import Float, Float64, UInt8
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from hashing.codes import check_lengths, record_bytes
 from hashing.encoder import Encoder
-from hashing.features import FeatureKind, fit_features, unit_rows
-from hashing.labels import LabelInput, read_labels
-from hashing.objective import LossWeights, Problem, Topology
-from hashing.ridge import DEFAULT_LP, FeatureRidge
+from hashing.errors import HashingError
+from hashing.features import FeatureKind, FeatureMap
+from hashing.labels import ClassWeight, LabelInput, read_labels
+from hashing.layout import CodeLayout
+from hashing.learned import Learned
+from hashing.objective import LossWeights, Maps, Topology
+from hashing.preparation import Preparation, prepare
+from hashing.ridge import DEFAULT_LP
 from hashing.solver import Solver, minimise
-from hashing.start import codebook_codes, rotated_codes
+from hashing.training_set import TrainingSet
 
 E = TypeVar("E", bound=Enum)
 
@@ -35,8 +38,9 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         features: "rbf" (distances to anchors) or "linear".
         n_anchors: Anchors of "rbf"; None takes as many as there are rows, at most 1,000.
         normalize: Scale embeddings to unit length first.
-        nu: Weight of the L-loss (features predict codes). Larger trusts labels less: 1 with beta 0.3 if many are wrong.
-        beta: Weight of the Q-loss (codes of different lengths predict each other). Never above nu.
+        nu: Weight of the L-loss (features predict codes), one or one per ascending length. Larger trusts labels less:
+            1 with beta 0.3 if many are wrong.
+        beta: Weight of the Q-loss (codes of different lengths predict each other), one or one per length. Never above nu.
         lw: Ridge of the label maps.
         lp: Ridge of the projections; None takes 0.1 for "rbf" and 1 for "linear".
         lr: Ridge of the associations.
@@ -45,9 +49,13 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_exact: Plain sweeps after them, at most; they end by themselves when nothing flips, but after a few
             mAP no longer moves.
         passes: Passes over the bits per sweep.
-        joint_encoding: Encode new samples by minimising the objective over all lengths, not by the sign of the scores.
-        balance: Let rare classes count as much as common ones.
-        nested: Start from codebooks of which each is a prefix of the next longer one.
+        joint_encoding: Encode new samples by minimising the objective over all lengths, not by the sign of the scores;
+            one answer, or one per length unless nested.
+        class_weight: None, what each class counts, or "balanced" so that rare classes count as much as common ones.
+        robust: The error of a label (a distance; two one-hot labels are 1.4 apart) around which it counts less and
+            less, for labels of which some are wrong; None trusts all alike. Says little unless nu is near 1: codes that
+            hardly leave their start, the codewords of the labels, find all labels right.
+        nested: Make every code the beginning of the next longer one, so that the longest holds all.
         random_state: Seed of codebooks, anchors and rotations.
 
     Attributes:
@@ -69,8 +77,9 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         features: str = "rbf",
         n_anchors: int | None = None,
         normalize: bool = True,
-        nu: float = 0.1,  # nu and beta: best on clean labels, validation queries of CIFAR-10 and Corel-1K training parts
-        beta: float = 0.03,
+        # nu and beta: best on clean labels, validation queries of CIFAR-10 and Corel-1K training parts
+        nu: float | Sequence[float] = 0.1,
+        beta: float | Sequence[float] = 0.03,
         lw: float = 1.0,
         lp: float | None = None,
         lr: float = 1.0,
@@ -78,8 +87,9 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_outer: int = 8,
         n_exact: int = 6,
         passes: int = 3,
-        joint_encoding: bool = True,
-        balance: bool = False,
+        joint_encoding: bool | Sequence[bool] = True,
+        class_weight: ClassWeight = None,
+        robust: float | None = None,
         nested: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -97,7 +107,8 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.n_exact = n_exact
         self.passes = passes
         self.joint_encoding = joint_encoding
-        self.balance = balance
+        self.class_weight = class_weight
+        self.robust = robust
         self.nested = nested
         self.random_state = random_state
 
@@ -106,14 +117,16 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X: ArrayLike,
         y: LabelInput = None,
         *,
+        sample_weight: ArrayLike | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> "JointHasher":
         """Learn the codes of all lengths from n embeddings.
 
         Args:
-            X: Training embeddings.
+            X: Training embeddings. An array larger than memory may be mapped from a file.
             y: Labels in any form of `labels.read_labels`. Without labels, or with labels that tell no two samples
                 apart, codes start from rotated principal components and only the L- and Q-losses act.
+            sample_weight: What each sample counts in the M- and L-losses; None counts all alike.
             on_step: Is told (sweeps done, sweeps at most) during training.
 
         Raises:
@@ -121,38 +134,109 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             LabelError: The labels do not fit the samples.
             ValueError: X is not finite or has fewer than two rows, or a parameter is out of range.
         """
-        lengths = check_lengths(self.lengths)
-        kind, weights = self._checked_parameters()
+        return self.fit_prepared(self.prepare(X, y, sample_weight=sample_weight), on_step=on_step)
+
+    def prepare(
+        self, X: ArrayLike, y: LabelInput = None, *, sample_weight: ArrayLike | None = None
+    ) -> Preparation:
+        """Return what `fit` starts from; hashers that differ only in nu, beta and the like may share it.
+
+        Raises as `fit` does.
+        """
+        layout = CodeLayout.of(self.lengths, nested=self.nested)
+        kind, weights = self._checked_parameters(layout)
         x: Float[np.ndarray, "n d"] = validate_data(
             self, X, dtype=(np.float64, np.float32), ensure_min_samples=2
         )
-        labels = read_labels(y, len(x), balance=self.balance)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        feature_map = fit_features(x, kind=kind, normalize=self.normalize, n_anchors=self.n_anchors, rng=rng)
-        problem = Problem(features=feature_map(x), targets=labels.targets, label_weights=labels.weights)
-        ridge = FeatureRidge(problem.features, weights.lp)
-        if labels.informative:
-            start = codebook_codes(problem, labels, lengths, nested=self.nested, ridge=ridge, rng=rng)
-        else:
-            start = rotated_codes(unit_rows(x) if self.normalize else x.astype(np.float64), lengths, rng)
-        solver = Solver(problem, weights, start, ridge)
+        return prepare(
+            x,
+            read_labels(y, len(x), class_weight=self.class_weight),
+            layout,
+            kind=kind,
+            normalize=self.normalize,
+            n_anchors=self.n_anchors,
+            ridge=weights.lp,
+            sample_weight=self._checked_weight(sample_weight, x),
+            rng=np.random.default_rng(check_random_state(self.random_state).randint(2**31)),
+        )
+
+    def fit_prepared(
+        self, preparation: Preparation, *, on_step: Callable[[int, int], None] | None = None
+    ) -> "JointHasher":
+        """Learn the codes of all lengths from prepared samples.
+
+        Args:
+            preparation: What `prepare` returned, of this hasher or of one with the same lengths, features and ridge lp.
+            on_step: Is told (sweeps done, sweeps at most) during training.
+        """
+        layout = preparation.layout
+        _, weights = self._checked_parameters(layout)
+        solver = Solver(
+            preparation.samples,
+            weights,
+            layout,
+            preparation.start,
+            preparation.ridge,
+            leverages=preparation.leverages,
+            robust=self.robust,
+        )
         trace = minimise(
             solver, n_outer=self.n_outer, n_exact=self.n_exact, passes=self.passes, on_step=on_step
         )
-        self.encoder_ = Encoder(
-            feature_map=feature_map,
-            projections={bits: solver.solution.projections[bits].astype(np.float32) for bits in lengths},
-            associations={pair: R.astype(np.float32) for pair, R in solver.solution.associations.items()},
-            weights=weights,
-            joint=self.joint_encoding,
-        )
-        self.lengths_ = lengths
-        self.classes_ = labels.classes
+        self.n_features_in_ = preparation.feature_map.n_inputs
         self.objective_trace_ = np.array(trace)
+        self._learned = Learned(
+            ridge=preparation.ridge,
+            moments=solver.moments,
+            books=preparation.books,
+            classes=preparation.samples.labels.classes,
+        )
+        self._set_encoder(preparation.feature_map, solver.maps, weights, layout)
+        return self
+
+    def partial_fit(
+        self, X: ArrayLike, y: LabelInput = None, *, sample_weight: ArrayLike | None = None
+    ) -> "JointHasher":
+        """Add samples to a fitted hasher: their codes are found with the maps as they are, then all maps anew.
+
+        No sweep visits the earlier samples, whose codes stay: the cost is that of the new ones. Maps are the exact
+        minimisers for all codes, earlier and new. Anchors, the mean and the codewords of known classes stay; a new class
+        gets a codeword far from theirs. An estimator that is not fitted yet is fitted.
+
+        Args:
+            X: More embeddings.
+            y: Their labels, of the same kind as before; may bring new classes.
+            sample_weight: What each sample counts; None counts all alike.
+
+        Raises:
+            HashingError: The hasher was read from a file, which does not hold what it learned from.
+            LabelError: The labels do not fit the samples or are of another kind than before.
+            ValueError: X is not finite or of another width.
+        """
+        if not hasattr(self, "encoder_"):
+            return self.fit(X, y, sample_weight=sample_weight)
+        x = self._checked(X)
+        if not hasattr(self, "_learned"):
+            raise HashingError(
+                "This hasher was read from a file, which does not hold the sums over what it learned from, so nothing can "
+                "be added. Fit it anew on all samples."
+            )
+        encoder = self.encoder_
+        labels = read_labels(y, len(x), class_weight=self.class_weight)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        learned = self._learned.extended(labels, encoder.layout, rng)
+        samples = TrainingSet(
+            x,
+            encoder.feature_map,
+            learned.aligned(labels),
+            sample_weight=self._checked_weight(sample_weight, x),
+        )
+        self._learned, maps = learned.added(samples, encoder.weights, encoder.layout, passes=self.passes)
+        self._set_encoder(encoder.feature_map, maps, encoder.weights, encoder.layout)
         return self
 
     def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first."""
+        """Return code records: the codes of all lengths side by side, shortest first; the longest code if nested."""
         return self.encoder_.records(self._checked(X))
 
     def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
@@ -163,34 +247,54 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return the scores of every length; their product with stored signs ranks finer than Hamming distance."""
         return self.encoder_.project(self._checked(X))
 
-    def _checked_parameters(self) -> tuple[FeatureKind, LossWeights]:
+    def _set_encoder(
+        self, feature_map: FeatureMap, maps: Maps, weights: LossWeights, layout: CodeLayout
+    ) -> None:
+        joint = self.joint_encoding
+        self.encoder_ = Encoder(
+            feature_map=feature_map,
+            projections={
+                bits: maps.projection[:, part].astype(np.float32) for bits, part in layout.blocks.items()
+            },
+            associations={pair: R.astype(np.float32) for pair, R in maps.associations.items()},
+            weights=weights,
+            joint=bool(joint) if isinstance(joint, bool | np.bool_) else tuple(bool(each) for each in joint),
+            nested=layout.nested,
+        )
+        self.lengths_ = layout.lengths
+        self.classes_ = self._learned.classes
+
+    def _checked_parameters(self, layout: CodeLayout) -> tuple[FeatureKind, LossWeights]:
         kind = _member(FeatureKind, "features", self.features)
         lp = DEFAULT_LP[kind] if self.lp is None else self.lp
-        positive = {"nu": self.nu, "lw": self.lw, "lp": lp, "lr": self.lr, "passes": self.passes}
+        nu, beta = (_per_length(name, getattr(self, name), layout) for name in ("nu", "beta"))
+        positive = {"nu": nu, "lw": self.lw, "lp": lp, "lr": self.lr, "passes": self.passes}
         for name, value in positive.items():
-            if not value > 0:
+            if not np.all(np.asarray(value) > 0):
                 raise ValueError(
                     f"The {name!r} parameter of JointHasher must be above 0. Got {value!r} instead."
                 )
-        for name, value in {"beta": self.beta, "n_outer": self.n_outer, "n_exact": self.n_exact}.items():
-            if not value >= 0:
+        for name, value in {"beta": beta, "n_outer": self.n_outer, "n_exact": self.n_exact}.items():
+            if not np.all(np.asarray(value) >= 0):
                 raise ValueError(
                     f"The {name!r} parameter of JointHasher must be 0 or more. Got {value!r} instead."
                 )
-        if self.n_anchors is not None and self.n_anchors < 1:
+        for name in ("n_anchors", "robust"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(
+                    f"The {name!r} parameter of JointHasher must be None or above 0. "
+                    f"Got {getattr(self, name)!r} instead."
+                )
+        joint = _per_length("joint_encoding", self.joint_encoding, layout)
+        if layout.nested and isinstance(joint, tuple):
             raise ValueError(
-                f"The 'n_anchors' parameter of JointHasher must be None or above 0. Got {self.n_anchors!r} instead."
+                "The 'joint_encoding' parameter of JointHasher must be one answer if nested, as the codes share bits. "
+                f"Got {joint!r} instead."
             )
         topology = _member(Topology, "topology", self.topology)
-        weights = LossWeights(
-            nu=float(self.nu),
-            beta=float(self.beta),
-            lw=float(self.lw),
-            lp=float(lp),
-            lr=float(self.lr),
-            topology=topology,
+        return kind, LossWeights(
+            nu=nu, beta=beta, lw=float(self.lw), lp=float(lp), lr=float(self.lr), topology=topology
         )
-        return kind, weights
 
     def _checked(self, X: ArrayLike) -> Float[np.ndarray, "n d"]:
         check_is_fitted(self)
@@ -199,9 +303,19 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         )
         return checked
 
+    def _checked_weight(
+        self, sample_weight: ArrayLike | None, x: Float[np.ndarray, "n d"]
+    ) -> Float64[np.ndarray, " n"] | None:
+        if sample_weight is None:
+            return None
+        weight: Float64[np.ndarray, " n"] = _check_sample_weight(
+            sample_weight, x, dtype=np.float64, ensure_non_negative=True
+        )
+        return weight
+
     @property
     def _n_features_out(self) -> int:
-        return record_bytes(self.lengths_)
+        return self.encoder_.layout.record_bytes
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()
@@ -216,3 +330,19 @@ def _member(kind: type[E], name: str, value: str) -> E:
             f"The {name!r} parameter of JointHasher must be one of {choices}. Got {value!r} instead."
         )
     return kind(value)
+
+
+def _per_length(
+    name: str,
+    value: bool | float | Sequence[bool] | Sequence[float],  # noqa: FBT001 - a setting
+    layout: CodeLayout,
+) -> float | tuple[float, ...]:
+    if np.ndim(value) == 0:
+        return float(value)  # type: ignore[arg-type]  # a sequence has dimensions
+    each = tuple(float(entry) for entry in value)  # type: ignore[union-attr]  # a number has none
+    if len(each) != len(layout.lengths):
+        raise ValueError(
+            f"The {name!r} parameter of JointHasher must be one value or one per length, {len(layout.lengths)}. "
+            f"Got {len(each)} values instead."
+        )
+    return each

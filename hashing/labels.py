@@ -4,7 +4,7 @@ In: no labels, class numbers, class names, a multi-hot matrix or label collectio
 Leaves to others what the labels are used for.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from hashing.errors import LabelError
 
+ClassWeight = str | Mapping[Any, int | float] | None
 LabelInput = Sequence[Any] | Shaped[np.ndarray, "..."] | None
 
 
@@ -42,18 +43,18 @@ class Labels:
         return len(known) > 0 and not (known == known[0]).all()
 
 
-def read_labels(y: LabelInput, n: int, *, balance: bool = False) -> Labels:
+def read_labels(y: LabelInput, n: int, *, class_weight: ClassWeight = None) -> Labels:
     """Return the labels of n samples.
 
     Args:
         y: None; n class numbers (-1 or NaN is unlabelled); n class names (None or "" is unlabelled); an (n, c) matrix
             of 0 and 1 (NaN is a missing entry); or n collections of class names (an empty one is unlabelled).
         n: How many samples there are.
-        balance: Weigh a sample of class k by labelled / (c * members of k), the mean over its classes if it has
-            several, so that rare classes count as much as common ones.
+        class_weight: None; what each class counts (1 if not named); or "balanced" for labelled / (c * members), so that
+            rare classes count as much as common ones. A sample of several classes counts their mean.
 
     Raises:
-        LabelError: The labels are of another number or kind.
+        LabelError: The labels are of another number or kind, or a class weight is not a finite number of at least 0.
     """
     if y is None:
         y = [()] * n
@@ -62,7 +63,7 @@ def read_labels(y: LabelInput, n: int, *, balance: bool = False) -> Labels:
     if len(y) != n:
         raise LabelError(f"Expected labels for {n} samples, got {len(y)}. Give one entry per row of X.")
     labels = _from_collections(list(y)) if _holds_collections(y) else _from_array(y)
-    return _balanced(labels) if balance else labels
+    return labels if class_weight is None else _weighted(labels, class_weight)
 
 
 def _holds_collections(y: Sequence[Any] | Shaped[np.ndarray, "..."]) -> bool:
@@ -122,9 +123,24 @@ def _from_multi_hot(matrix: Shaped[np.ndarray, "n c"]) -> Labels:
     return Labels(targets=np.where(known, matrix, 0.0), weights=weights, classes=np.arange(matrix.shape[1]))
 
 
-def _balanced(labels: Labels) -> Labels:
+def _weighted(labels: Labels, class_weight: str | Mapping[Any, int | float]) -> Labels:
     n_labels = labels.targets.sum(axis=1)
-    members = np.maximum(labels.targets.sum(axis=0), 1)
-    rarity = labels.labelled.sum() / (len(labels.classes) * members)
-    weight = np.where(n_labels > 0, labels.targets @ rarity / np.maximum(n_labels, 1), 1.0)
+    per_class = _class_weights(labels, class_weight)
+    weight = np.where(n_labels > 0, labels.targets @ per_class / np.maximum(n_labels, 1), 1.0)
     return Labels(targets=labels.targets, weights=labels.weights * weight[:, None], classes=labels.classes)
+
+
+def _class_weights(labels: Labels, class_weight: str | Mapping[Any, int | float]) -> Float[np.ndarray, " c"]:
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise LabelError(
+                f"class_weight must be None, 'balanced' or a weight per class, got {class_weight!r}."
+            )
+        members = np.maximum(labels.targets.sum(axis=0), 1)
+        return np.asarray(labels.labelled.sum() / (len(labels.classes) * members))
+    weights = np.array([class_weight.get(name, 1.0) for name in labels.classes.tolist()], dtype=float)
+    if unknown := sorted(map(repr, set(class_weight) - set(labels.classes.tolist()))):
+        raise LabelError(f"class_weight names {unknown[0]}, which no sample has. Name classes of the labels.")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise LabelError(f"Class weights must be finite and at least 0, got {dict(class_weight)}.")
+    return weights

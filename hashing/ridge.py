@@ -8,6 +8,7 @@ import scipy.linalg
 from jaxtyping import Float64
 
 from hashing.features import FeatureKind
+from hashing.training_set import Chunk
 
 # Best of a grid for "class codebook + ridge" on MobileNetV2 embeddings of CIFAR-10 and Corel-1K, on their query splits.
 DEFAULT_LP = {FeatureKind.LINEAR: 1.0, FeatureKind.RBF: 0.1}
@@ -45,3 +46,29 @@ class FeatureRidge:
         """Return phi_i^T G phi_i: how much of its own code a sample finds in its score."""
         whitened = scipy.linalg.solve_triangular(self._factor[0], self._features.T, lower=True)
         return np.asarray(np.einsum("mn,mn->n", whitened, whitened))
+
+
+class GramRidge:
+    """The same regression from sums over samples alone: what a fit in chunks and appended data need.
+
+    Attributes:
+        gram: Phi^T E Phi.
+        penalty: The ridge.
+    """
+
+    def __init__(self, gram: Float64[np.ndarray, "m m"], ridge: float) -> None:
+        self.gram = gram
+        self.penalty = ridge
+        self._factor = scipy.linalg.cho_factor(gram + ridge * np.eye(len(gram)), lower=True)
+
+    def solve(self, products: Float64[np.ndarray, "m bits"]) -> Float64[np.ndarray, "m bits"]:
+        """Return P = (Phi^T E Phi + ridge I)^-1 products (01-hashing 1.5)."""
+        projection: Float64[np.ndarray, "m bits"] = scipy.linalg.cho_solve(self._factor, products)
+        return projection
+
+    def leverages(self, chunk: Chunk) -> Float64[np.ndarray, " n"]:
+        """Return e_i phi_i^T G phi_i: how much of its own code a sample finds in its score (01-hashing 1.5)."""
+        whitened = scipy.linalg.solve_triangular(
+            self._factor[0], chunk.features.T.astype(np.float64), lower=True
+        )
+        return np.asarray(chunk.feature_weights * np.einsum("mn,mn->n", whitened, whitened))

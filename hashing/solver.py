@@ -1,210 +1,267 @@
 """Alternating minimisation of the joint objective: leave-one-out sweeps, then sweeps of exact block updates.
 
-In: a problem, loss weights, start codes. Out: a solution, and the trace of J, which exact sweeps never raise; given
-enough of them, no single bit or block of the solution can improve. Leaves the choice of the start to `start` and new samples to `joint`.
+In: a training set, loss weights, start codes. Out: codes and maps, and the trace of J, which exact sweeps never raise;
+given enough of them, no single bit or block of the solution can improve. Leaves the choice of the start to `start` and
+new samples to `encoder`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int, Shaped
+import scipy.special
+from jaxtyping import Float, Float64, Int, Int8
 
-from hashing.objective import LossTerms, LossWeights, Pair, Problem, Solution, evaluate
-from hashing.ridge import FeatureRidge, solve_ridge
+from hashing.energy import (
+    CodeEnergy,
+    Curvature,
+    EntryCurvature,
+    ScaledCurvature,
+    SharedCurvature,
+    descend_bits_,
+)
+from hashing.layout import CodeLayout
+from hashing.moments import LabelMoments, Moments
+from hashing.objective import LossTerms, LossWeights, Maps, association_curvature, evaluate
+from hashing.ridge import GramRidge, solve_ridge
+from hashing.training_set import Chunk, TrainingSet
 
-Codes = dict[int, Float64[np.ndarray, "n _bits"]]
-
-TIE = 1e-10  # of the largest field of a bit: rounding noise, not a reason to flip
+Signs = Int8[np.ndarray, "columns n"]
 
 
-def fit_label_map(
-    codes: Float64[np.ndarray, "n bits"],
-    targets: Float64[np.ndarray, "n c"],
-    weights: Float64[np.ndarray, "n 1"] | Float64[np.ndarray, "n c"],
-    *,
-    ridge: float,
-) -> Float64[np.ndarray, "bits c"]:
-    """Return the label map W that minimises the M-loss of these codes; class by class if entries are missing."""
-    if weights.shape[1] == 1:
-        weighted = codes * weights
-        return solve_ridge(codes.T @ weighted, weighted.T @ targets, ridge=ridge)
+def fit_label_map(moments: LabelMoments, *, ridge: float) -> Float64[np.ndarray, "bits c"]:
+    """Return W = (B^T D B + ridge I)^-1 B^T D Y; class by class if entries are missing (01-hashing 1.5, 1.7)."""
+    if len(moments.codes) == 1:
+        return solve_ridge(moments.codes[0], moments.labels, ridge=ridge)
     columns = [
-        fit_label_map(codes, targets[:, [k]], weights[:, [k]], ridge=ridge) for k in range(targets.shape[1])
+        solve_ridge(gram, labels[:, None], ridge=ridge)
+        for gram, labels in zip(moments.codes, moments.labels.T, strict=True)
     ]
     return np.hstack(columns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeEnergy:
-    """b^T A_i b - 2 b^T c_i per sample i: the objective as a function of the codes of one length.
+def fit_association(
+    codes: Float64[np.ndarray, "columns columns"], source: slice, target: slice, *, ridge: float
+) -> Float64[np.ndarray, "source target"]:
+    """Return R = (B_s^T B_s + ridge I)^-1 B_s^T B_t from B^T B of all columns (01-hashing 1.5)."""
+    return solve_ridge(codes[source, source], codes[source, target], ridge=ridge)
 
-    A_i = curvature + label_map diag(label_weights_i) label_map^T, so no matrix per sample is ever stored.
+
+def fit_maps(moments: Moments, ridge: GramRidge, weights: LossWeights, layout: CodeLayout) -> Maps:
+    """Return the minimisers of J among all maps, given the codes behind these moments."""
+    blocks = layout.blocks
+    return Maps(
+        labels={bits: fit_label_map(moments.labels[bits], ridge=weights.lw) for bits in layout.lengths},
+        projection=ridge.solve(moments.features),
+        associations={
+            (s, t): fit_association(moments.codes, blocks[s], blocks[t], ridge=weights.lr)
+            for s, t in weights.associations(layout.lengths)
+        },
+    )
+
+
+def label_energy(
+    chunk: Chunk,
+    label_maps: dict[int, Float64[np.ndarray, "_bits c"]],
+    trust: dict[int, Float[np.ndarray, " n"]],
+    weights: LossWeights,
+    layout: CodeLayout,
+) -> tuple[Float[np.ndarray, "columns n"], list[Curvature]]:
+    """Return the linear term and the curvatures of all M-losses, sum_l mu_l ||(y - b_l W_l) D_i^1/2||^2."""
+    dtype, n_columns = chunk.features.dtype, layout.n_columns
+    # A NumPy number would turn all of it into float64.
+    roots = {bits: math.sqrt(mu) for bits, mu in weights.of_labels(layout.lengths).items()}
+    spread = {}  # sqrt(mu) W at the columns of its length
+    for bits, root in roots.items():
+        spread[bits] = np.zeros((n_columns, chunk.targets.shape[1]), dtype=dtype)
+        spread[bits][layout.columns[bits]] = root * label_maps[bits]
+    weighted = (chunk.label_weights * chunk.targets).T
+    if not trust and chunk.label_weights.shape[1] == 1:
+        matrix = np.sum([W @ W.T for W in spread.values()], axis=0)
+        linear = np.sum([roots[bits] * W for bits, W in spread.items()], axis=0) @ weighted
+        if chunk.uniform_labels:
+            return linear, [SharedCurvature(matrix)]
+        return linear, [ScaledCurvature(matrix, chunk.label_weights[:, 0])]
+    linear = np.zeros((n_columns, len(chunk.targets)), dtype=dtype)
+    curvatures: list[Curvature] = []
+    for bits, W in spread.items():
+        scale = trust[bits] if trust else np.ones(len(chunk.targets), dtype=dtype)
+        linear += roots[bits] * W @ (weighted * scale)
+        if chunk.label_weights.shape[1] == 1:
+            curvatures.append(ScaledCurvature(W @ W.T, chunk.label_weights[:, 0] * scale))
+        else:
+            curvatures.append(EntryCurvature(W, chunk.label_weights.T * scale))
+    return linear, curvatures
+
+
+@dataclass(slots=True)
+class State:
+    """What a sweep starts from, besides the maps.
+
+    Attributes:
+        codes: B of all lengths, samples as columns.
+        trust: With robust labels, what each sample's labels count for each length; empty otherwise.
     """
 
-    linear: Float64[np.ndarray, "n bits"]
-    curvature: Float64[np.ndarray, "bits bits"]
-    label_map: Float64[np.ndarray, "bits c"]
-    label_weights: Float64[np.ndarray, "n 1"] | Float64[np.ndarray, "n c"]
+    codes: Signs
+    trust: dict[int, Float[np.ndarray, " n"]]
 
-    def gradient(self, codes: Float64[np.ndarray, "n bits"]) -> Float64[np.ndarray, "n bits"]:
-        """Return c_i - A_i b_i."""
-        labels = self.label_weights * (codes @ self.label_map)
-        gradient: Float64[np.ndarray, "n bits"] = (
-            self.linear - codes @ self.curvature - labels @ self.label_map.T
-        )
-        return gradient
-
-    def diagonal(self) -> Float64[np.ndarray, "n bits"]:
-        """Return the diagonals of A_i."""
-        labels = np.broadcast_to(self.label_weights, (len(self.linear), self.label_map.shape[1]))
-        return np.asarray(np.diag(self.curvature) + labels @ (self.label_map**2).T)
-
-    def rows(self, samples: Int[np.ndarray, " some"], k: int) -> Float64[np.ndarray, "some bits"]:
-        """Return row k of A_i of these samples."""
-        labels = (self.label_weights[samples] * self.label_map[k]) @ self.label_map.T
-        return np.asarray(self.curvature[k] + labels)
-
-
-def descend_bits_(
-    codes: Float64[np.ndarray, "n bits"], energy: CodeEnergy, *, passes: int
-) -> Int[np.ndarray, " bits"]:
-    """Flip every bit of every sample that lowers the energy, bit after bit; returns the flips of each bit.
-
-    All samples of one bit are flipped at once: given the other blocks they are independent.
-    """
-    gradient = energy.gradient(codes)
-    diagonal = energy.diagonal()
-    tie = TIE * np.abs(gradient + diagonal * codes).max(axis=0, initial=0.0)
-    flips = np.zeros(codes.shape[1], dtype=np.int64)
-    for _ in range(passes):
-        before = flips.sum()
-        for k in range(codes.shape[1]):
-            field = gradient[:, k] + diagonal[:, k] * codes[:, k]
-            samples = np.flatnonzero(field * codes[:, k] < -tie[k])
-            if not samples.size:
-                continue
-            flips[k] += samples.size
-            gradient[samples] += 2 * codes[samples, k, None] * energy.rows(samples, k)
-            codes[samples, k] *= -1
-        if flips.sum() == before:
-            break
-    return flips
-
-
-def association_energy(
-    codes: Codes,
-    associations: dict[Pair, Float64[np.ndarray, "_source _target"]],
-    betas: dict[Pair, float],
-    bits: int,
-) -> tuple[Float64[np.ndarray, "n bits"], Float64[np.ndarray, "bits bits"]]:
-    """Return the linear term and the curvature of all Q-losses that touch the codes of one length."""
-    linear = np.zeros_like(codes[bits])
-    curvature = np.zeros((bits, bits))
-    for (s, t), beta in betas.items():
-        R = associations[s, t]
-        if t == bits:
-            linear += beta * codes[s] @ R
-        elif s == bits:
-            linear += beta * codes[t] @ R.T
-            curvature += beta * R @ R.T
-    return linear, curvature
+    def copy(self) -> "State":
+        """Return a state that shares nothing with this one."""
+        return State(self.codes.copy(), {bits: weights.copy() for bits, weights in self.trust.items()})
 
 
 class Solver:
     """Block coordinate descent on the joint objective.
 
     Attributes:
-        solution: The current codes and maps; the block updates write into it.
+        state: The current codes; the sweeps write into it.
+        maps: The current maps.
+        moments: The sums over samples that belong to the codes.
     """
 
-    def __init__(self, problem: Problem, weights: LossWeights, start: Codes, ridge: FeatureRidge) -> None:
-        self.problem = problem
-        self.weights = weights
-        self.solution = Solution(codes={}, label_maps={}, projections={}, associations={}, scores={})
-        self._betas = weights.associations(tuple(start))
-        self._ridge = ridge
-        self._leverages = ridge.leverages()[:, None]
-        self.restart_(start)
+    def __init__(
+        self,
+        samples: TrainingSet,
+        weights: LossWeights,
+        layout: CodeLayout,
+        start: Signs,
+        ridge: GramRidge,
+        *,
+        leverages: Sequence[Float64[np.ndarray, " _n"]] | None = None,
+        robust: float | None = None,
+    ) -> None:
+        """Start from codes.
 
-    def restart_(self, codes: Codes) -> None:
+        Args:
+            samples: What is learned from.
+            weights: What the losses count.
+            layout: Which columns belong to which length.
+            start: Codes of all lengths.
+            ridge: The features' ridge regression, factorised.
+            leverages: What `ridge.leverages` says of every chunk, if known.
+            robust: The error delta of labels above which they count less and less; None trusts all alike.
+        """
+        self.samples = samples
+        self.weights = weights
+        self.layout = layout
+        self._ridge = ridge
+        self._robust = robust
+        self._nu = weights.of_features(layout).astype(samples.dtype)[:, None]
+        found = leverages or [ridge.leverages(chunk) for chunk in samples.chunks()]
+        self._leverages = [part.astype(samples.dtype) for part in found]
+        ones = {bits: np.ones(len(samples), dtype=samples.dtype) for bits in layout.lengths} if robust else {}
+        self.restart_(State(start, ones))
+
+    def restart_(self, state: State) -> None:
         """Take these codes and the maps that are best for them."""
-        solution = self.solution
-        solution.codes = {bits: B.copy() for bits, B in codes.items()}
-        solution.scores = {bits: np.empty_like(B) for bits, B in codes.items()}
-        solution.projections = {bits: np.empty((self.problem.features.shape[1], bits)) for bits in codes}
-        for bits in codes:
-            self.update_label_map_(bits)
-            self.update_projection_(bits)
-        for pair in self._betas:
-            self.update_association_(pair)
+        self.state = state.copy()
+        moments = self._no_moments()
+        for chunk in self.samples.chunks():
+            self._add_(moments, chunk, self.state.codes[:, chunk.rows].astype(self.samples.dtype))
+        self.moments = moments
+        self.maps = fit_maps(moments, self._ridge, self.weights, self.layout)
 
     def objective(self) -> LossTerms:
         """Return the loss terms of the current solution."""
-        return evaluate(self.problem, self.solution, self.weights)
+        terms = evaluate(self.moments, self.maps, self._ridge.gram, self.weights, self.layout)
+        return terms._replace(m_loss=terms.m_loss + self._distrust())
 
-    def update_label_map_(self, bits: int) -> None:
-        """Set W of one length to its minimiser."""
-        self.solution.label_maps[bits] = fit_label_map(
-            self.solution.codes[bits],
-            self.problem.targets,
-            self.problem.label_weights,
-            ridge=self.weights.lw,
-        )
-
-    def update_projection_(self, bits: int, columns: Shaped[np.ndarray, "..."] | slice = slice(None)) -> None:
-        """Set P of one length to its minimiser; only in the columns whose bits changed, if given."""
-        P = self._ridge.fit(self.solution.codes[bits][:, columns])
-        self.solution.projections[bits][:, columns] = P
-        self.solution.scores[bits][:, columns] = self.problem.features @ P
-
-    def update_association_(self, pair: Pair) -> None:
-        """Set R of one pair to its minimiser."""
-        # Sums of up to 2^24 signs are exact in float32, at twice the speed.
-        source, target = (self.solution.codes[bits].astype(np.float32) for bits in pair)
-        self.solution.associations[pair] = solve_ridge(
-            (source.T @ source).astype(np.float64),
-            (source.T @ target).astype(np.float64),
-            ridge=self.weights.lr,
-        )
-
-    def update_codes_(self, bits: int, *, passes: int, leave_one_out: bool) -> Int[np.ndarray, " bits"]:
-        """Run the bit rule on the codes of one length; returns the flips of each bit.
+    def update_codes_(self, *, passes: int, leave_one_out: bool) -> Int[np.ndarray, " columns"]:
+        """Run the bit rule on the codes of all lengths, longest first, and sum up the moments; returns the flips of each bit.
 
         With `leave_one_out` the score of a sample is that of projections fitted without its own vote: a flip then
         counts what J changes with P fitted anew. All samples flip at once, so J may rise a little. Without it J never
         rises.
         """
-        solution, problem, nu = self.solution, self.problem, self.weights.nu
-        codes = solution.codes[bits]
-        W = solution.label_maps[bits]
-        linear, curvature = association_energy(solution.codes, solution.associations, self._betas, bits)
-        linear += nu * solution.scores[bits]
-        linear += bits * (problem.label_weights * problem.targets) @ W.T
-        if leave_one_out:
-            linear -= nu * self._leverages * codes
-        energy = CodeEnergy(
-            linear=linear,
-            curvature=curvature,
-            label_map=W,
-            label_weights=bits * problem.label_weights,
-        )
-        return descend_bits_(codes, energy, passes=passes)
+        blocks = list(self.layout.blocks.values())[::-1]
+        association = association_curvature(self.maps.associations, self.weights, self.layout)
+        shared = SharedCurvature(association.astype(self.samples.dtype))
+        projection = self.maps.projection.T.astype(self.samples.dtype)
+        flips = np.zeros(self.layout.n_columns, dtype=np.int64)
+        moments = self._no_moments()
+        for chunk, leverages in zip(self.samples.chunks(), self._leverages, strict=True):
+            codes = self.state.codes[:, chunk.rows].astype(self.samples.dtype)
+            if self._robust:
+                self._update_trust_(chunk, codes)
+            scores = projection @ chunk.features.T
+            if leave_one_out:
+                scores -= leverages * codes
+            labels, curvatures = label_energy(
+                chunk, self.maps.labels, self._trust(chunk), self.weights, self.layout
+            )
+            energy = CodeEnergy(
+                linear=self._nu * chunk.feature_weights * scores + labels, curvatures=[shared, *curvatures]
+            )
+            flips += descend_bits_(codes, energy, blocks=blocks, passes=passes)
+            self.state.codes[:, chunk.rows] = codes
+            self._add_(moments, chunk, codes)
+        self.moments = moments
+        return flips
+
+    def update_label_maps_(self) -> None:
+        """Set every W to its minimiser."""
+        for bits, moments in self.moments.labels.items():
+            self.maps.labels[bits] = fit_label_map(moments, ridge=self.weights.lw)
+
+    def update_projection_(self) -> None:
+        """Set P to its minimiser."""
+        self.maps.projection = self._ridge.solve(self.moments.features)
+
+    def update_associations_(self) -> None:
+        """Set every R to its minimiser."""
+        blocks = self.layout.blocks
+        for s, t in self.maps.associations:
+            self.maps.associations[s, t] = fit_association(
+                self.moments.codes, blocks[s], blocks[t], ridge=self.weights.lr
+            )
 
     def sweep_(self, *, passes: int, leave_one_out: bool) -> int:
-        """Update every block once, longest codes first; returns the number of flips."""
-        total = 0
-        for bits in sorted(self.solution.codes, reverse=True):
-            flips = self.update_codes_(bits, passes=passes, leave_one_out=leave_one_out)
-            if not flips.any():
-                continue  # every map that touches these codes is its minimiser already
-            self.update_label_map_(bits)
-            self.update_projection_(bits, np.flatnonzero(flips))
-            for pair in self._betas:
-                if bits in pair:
-                    self.update_association_(pair)
-            total += int(flips.sum())
-        return total
+        """Update every block once; returns the number of flips."""
+        flips = int(self.update_codes_(passes=passes, leave_one_out=leave_one_out).sum())
+        if flips or self._robust:
+            self.update_label_maps_()
+        if flips:
+            self.update_projection_()
+            self.update_associations_()
+        return flips
+
+    def _no_moments(self) -> Moments:
+        return Moments.empty(
+            self.layout,
+            n_features=len(self._ridge.gram),
+            n_classes=self.samples.labels.targets.shape[1],
+            per_class=self.samples.labels.weights.shape[1] != 1,
+        )
+
+    def _add_(self, moments: Moments, chunk: Chunk, codes: Float[np.ndarray, "columns n"]) -> None:
+        moments.add_(chunk, codes, self._trust(chunk), self.layout)
+
+    def _trust(self, chunk: Chunk) -> dict[int, Float[np.ndarray, " n"]]:
+        return {bits: weights[chunk.rows] for bits, weights in self.state.trust.items()}
+
+    def _update_trust_(self, chunk: Chunk, codes: Float[np.ndarray, "columns n"]) -> None:
+        """Let labels count exp(-error / delta^2): the tangent of the Welsch loss, which it bounds from above.
+
+        Source: 01-hashing 1.7, after SSLH (IJCAI 2019).
+        """
+        assert self._robust is not None  # noqa: S101 - the only caller asked
+        delta2 = self._robust**2
+        for bits, part in self.layout.columns.items():
+            error = chunk.targets - codes[part].T @ self.maps.labels[bits].astype(codes.dtype)
+            squared = (chunk.label_weights * error**2).sum(axis=1)
+            self.state.trust[bits][chunk.rows] = np.exp(-squared / delta2)
+
+    def _distrust(self) -> float:
+        """Return what the tangents of the Welsch loss have at error 0, delta^2 (1 - t + t log t) at trust t."""
+        if self._robust is None:
+            return 0.0
+        mu = self.weights.of_labels(self.layout.lengths)
+        return self._robust**2 * sum(
+            mu[bits] * float((1 - t + scipy.special.xlogy(t, t)).sum(dtype=np.float64))
+            for bits, t in self.state.trust.items()
+        )
 
 
 def minimise(
@@ -224,17 +281,17 @@ def minimise(
         solver: Holds the start and, afterwards, the solution.
         n_outer: Leave-one-out sweeps, at most.
         n_exact: Plain sweeps, at most.
-        passes: Passes over the bits per sweep and length.
+        passes: Passes over the bits of a length per sweep.
         on_step: Is told (sweeps done, sweeps at most) after each sweep.
     """
     total = n_outer + n_exact
     trace = [solver.objective()]
-    best = {bits: B.copy() for bits, B in solver.solution.codes.items()}
+    best = solver.state.copy()
     for _ in range(n_outer):
         flips = solver.sweep_(passes=passes, leave_one_out=True)
         trace.append(solver.objective())
         if trace[-1].total < min(terms.total for terms in trace[:-1]):
-            best = {bits: B.copy() for bits, B in solver.solution.codes.items()}
+            best = solver.state.copy()
         if on_step:
             on_step(len(trace) - 1, total)
         if not flips:

@@ -14,12 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hashing.hasher_file import FittedHasher, Provenance, load_hasher, save_hasher
+from hashing.hasher_file import Estimator, FittedHasher, Provenance, load_hasher, save_hasher
 from hashing.index_build import build_index
 from hashing.joint import JointHasher
-from hashing.peers.codebook_ridge import CodebookRidgeHasher
-from hashing.peers.itq import ITQHasher
-from hashing.peers.lsh import LSHHasher
+from hashing.joint_cv import JointHasherCV
+from hashing.methods import HASHING_METHODS
 from service.application import Application
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
 from service.ports import Backbone, Catalog, DecodedImage, ModelKind, ModelRow
@@ -38,13 +37,6 @@ from service.vision.sources import read_source
 
 # However many calls there are, so many pictures are decoded at a time: a single one may take more than a gigabyte.
 DECODE_PLACES = threading.BoundedSemaphore(2)
-
-HASHING_METHODS: Mapping[str, LearnerFactory] = {
-    "jmh": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
-    "codebook": lambda lengths, seed: CodebookRidgeHasher(lengths=lengths, random_state=seed),
-    "itq": lambda lengths, seed: ITQHasher(lengths=lengths, random_state=seed),
-    "lsh": lambda lengths, seed: LSHHasher(lengths=lengths, random_state=seed),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +95,7 @@ def fit_hasher(
     session: Session,
     *,
     parameters: Mapping[str, Any],
+    tune: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FittedHasher:
     """Fit a joint hasher on a store and register it; it is used from `use_hasher` on.
@@ -110,11 +103,17 @@ def fit_hasher(
     Args:
         session: A session that holds the store's lock.
         parameters: Arguments of `JointHasher`.
-        on_step: Called with (sweeps done, sweeps at most).
+        tune: Choose its loss weights by validation, as `JointHasherCV` does.
+        on_step: Called with (sweeps done, sweeps at most), or with fits if it tunes.
     """
     store, backbone = session.store, session.application.backbone
     training = read_training_set(store.catalog, backbone=backbone.identity)
-    estimator = JointHasher(**parameters).fit(training.embeddings, training.labels, on_step=on_step)
+    estimator = JointHasher(**parameters)
+    if tune:
+        search = JointHasherCV(estimator).fit(training.embeddings, training.labels, on_step=on_step)
+        estimator = search.best_estimator_
+    else:
+        estimator.fit(training.embeddings, training.labels, on_step=on_step)
     provenance = Provenance(
         name="joint",
         backbone_identity=backbone.identity,
@@ -303,7 +302,7 @@ def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
     return given
 
 
-def _register(store: Store, estimator: JointHasher, provenance: Provenance) -> FittedHasher:
+def _register(store: Store, estimator: Estimator, provenance: Provenance) -> FittedHasher:
     hasher = FittedHasher(hasher=estimator, provenance=provenance)
     path = hasher_path(store, hasher.identity)
     save_hasher(path, estimator, provenance)
@@ -313,6 +312,9 @@ def _register(store: Store, estimator: JointHasher, provenance: Provenance) -> F
         path=str(path.relative_to(store.folder)),
         metadata={
             "lengths": list(hasher.lengths),
+            "nested": hasher.layout.nested,
+            "nu": estimator.encoder_.weights.nu,
+            "beta": estimator.encoder_.weights.beta,
             "backbone": provenance.backbone_identity,
             "training_hash": provenance.training_hash,
             "polyhash_version": provenance.polyhash_version,

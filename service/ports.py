@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float16, Float32, Int64, UInt8
 
 from hashing.index import CodeIndex, Neighbours
+from hashing.layout import CodeLayout
 
 __all__ = [
     "Acknowledgement",
@@ -124,8 +125,13 @@ class Hasher(Protocol):
         """Code lengths in bits, ascending."""
         ...
 
+    @property
+    def layout(self) -> CodeLayout:
+        """Which bytes of a code record hold the code of which length."""
+        ...
+
     def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first."""
+        """Return code records: the codes of all lengths, laid out as `layout` says."""
         ...
 
 

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from typing import final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from hashing.codebook import class_codebooks
-from hashing.errors import HashingError, LabelError
-from hashing.features import FeatureKind, FeatureMap, fit_features
-from hashing.labels import Labels
-from hashing.peers.projection import ProjectionHasher, Projections
+from hashing.features import FeatureKind
+from hashing.peers.projection import Projections
+from hashing.peers.supervised import SupervisedProjectionHasher
 from hashing.ridge import DEFAULT_LP, FeatureRidge
 
 
 @final
-class CodebookRidgeHasher(ProjectionHasher):
+class CodebookRidgeHasher(SupervisedProjectionHasher):
     """Features regressed onto well separated codewords of their classes; samples without labels are left out.
 
     With several labels the codewords vote, bit by bit; a tie asks nothing of that bit.
@@ -27,7 +26,7 @@ class CodebookRidgeHasher(ProjectionHasher):
     Args:
         lengths: Code lengths in bits, multiples of 8 up to 1,024.
         features: "rbf" (distances to anchors) or "linear".
-        n_anchors: Anchors of "rbf"; None takes a fifth of the labelled rows, at most 1,000.
+        n_anchors: Anchors of "rbf"; None takes all labelled rows, at most 1,000.
         normalize: Scale embeddings to unit length first.
         lp: Ridge; None takes that of `JointHasher`.
         random_state: Seed of codebooks and anchors.
@@ -50,27 +49,13 @@ class CodebookRidgeHasher(ProjectionHasher):
         self.lp = lp
         self.random_state = random_state
 
-    def _learn(
+    def _learn_projections(
         self,
-        embeddings: Float[np.ndarray, "n d"],
-        labels: Labels,
+        features: Float64[np.ndarray, "n m"],
+        targets: Float[np.ndarray, "n c"],
         lengths: tuple[int, ...],
         rng: np.random.Generator,
-    ) -> tuple[FeatureMap, Projections]:
-        if not labels.informative:
-            raise LabelError(
-                "CodebookRidgeHasher learns from labels alone: expected at least two samples of different classes, "
-                "got none. Label some, or use ITQHasher."
-            )
-        kinds = [kind.value for kind in FeatureKind]
-        if self.features not in kinds:
-            raise HashingError(f"features must be one of {kinds}, got {self.features!r}.")
-        kind = FeatureKind(self.features)
-        known = labels.labelled
-        feature_map = fit_features(
-            embeddings[known], kind=kind, normalize=self.normalize, n_anchors=self.n_anchors, rng=rng
-        )
-        ridge = FeatureRidge(feature_map(embeddings[known]), DEFAULT_LP[kind] if self.lp is None else self.lp)
-        books = class_codebooks(len(labels.classes), lengths, nested=False, rng=rng)
-        votes = {bits: np.sign(labels.targets[known] @ words) for bits, words in books.items()}
-        return feature_map, {bits: ridge.fit(vote) for bits, vote in votes.items()}
+    ) -> Projections:
+        ridge = FeatureRidge(features, DEFAULT_LP[FeatureKind(self.features)] if self.lp is None else self.lp)
+        books = class_codebooks(targets.shape[1], lengths, nested=False, rng=rng)
+        return {bits: ridge.fit(np.sign(targets @ words)) for bits, words in books.items()}

@@ -13,9 +13,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hashing.codes import check_lengths, pack_codes, record_bytes
+from hashing.codes import check_lengths, pack_codes
 from hashing.features import FeatureMap
 from hashing.labels import Labels, read_labels
+from hashing.layout import CodeLayout
 
 CHUNK = 4096  # rows at a time: bounds memory
 
@@ -97,7 +98,7 @@ class ProjectionHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @property
     def _n_features_out(self) -> int:
-        return record_bytes(self.lengths_)
+        return CodeLayout(self.lengths_).record_bytes
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn is untyped
         tags = super().__sklearn_tags__()

@@ -1,25 +1,37 @@
 """`polyhash eval`: measuring methods on labelled image sets."""
 
+import math
 import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from service.cli import console
+from service.cli.evaluation_sets import divide, open_sets
 from service.cli.options import LabelOption, LengthsOption, parse_lengths, writable
 
 if TYPE_CHECKING:
-    from service.ports import Backbone
-    from service.usecases.embed import EmbeddedSet
-    from service.usecases.evaluate import EvalSummary, LabelledEmbeddings
+    from service.usecases.comparison import Comparison, EvalSummary
+    from service.usecases.protocols import Setting
 
 app = typer.Typer(help="Measure methods on labelled image sets.", no_args_is_help=True)
 
-SetOption = Annotated[str, typer.Option(help="Image SET or SET:SPLIT.", show_default=False)]
+
+class _NamesMethods(TyperCommand):
+    """A command whose help names the methods there are; only the help has to wait for their libraries."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of click, which typer hides
+        """Write the help."""
+        from hashing.methods import HASHING_METHODS
+
+        methods = next(parameter for parameter in self.params if parameter.name == "methods")
+        vars(methods)["help"] = f"Which methods, separated by commas: {', '.join(HASHING_METHODS)}."
+        super().format_help(ctx, formatter)
 
 
 @app.callback()
@@ -27,16 +39,35 @@ def _evaluate() -> None:
     """Measure methods on labelled image sets."""
 
 
-@app.command("hashing")
+@app.command("hashing", cls=_NamesMethods)
 def hashing(
-    train: SetOption,
-    database: SetOption,
-    query: SetOption,
+    train: Annotated[str, typer.Option(help="SET or SET:SPLIT to learn from.", show_default=False)],
+    database: Annotated[
+        str | None,
+        typer.Option(help="SET or SET:SPLIT to search. Default: that of --train.", show_default=False),
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="SET or SET:SPLIT to search for.", show_default=False)
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Draw this share of the database as queries, without --query.",
+            show_default=False,
+        ),
+    ] = None,
     label: LabelOption = None,
-    backbone: Annotated[str, typer.Option(help="As for `polyhash index`.")] = "descriptor",
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="As for `polyhash index`; a SET of features needs none.", show_default="descriptor"
+        ),
+    ] = None,
     lengths: LengthsOption = "16,32,64,128",
     methods: Annotated[
-        str, typer.Option(help="Which methods, separated by commas: jmh, codebook, itq, lsh.")
+        str, typer.Option(help="Which methods, separated by commas.")
     ] = "jmh,codebook,itq,lsh",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds per method.")] = 3,
     train_per_label: Annotated[
@@ -44,6 +75,21 @@ def hashing(
         typer.Option(
             min=1, help="Train on so many images per label, drawn anew for each seed.", show_default=False
         ),
+    ] = None,
+    settings: Annotated[
+        str, typer.Option(help="Which settings, separated by commas: clean, noise, few, unseen.")
+    ] = "clean",
+    noise: Annotated[float, typer.Option(min=0, max=1, help="noise: share of wrong training labels.")] = 0.4,
+    labelled: Annotated[float, typer.Option(min=0, max=1, help="few: share of training labels kept.")] = 0.1,
+    unseen: Annotated[
+        float, typer.Option(min=0, max=1, help="unseen: share of the classes not trained on, but retrieved.")
+    ] = 0.3,
+    asymmetric: Annotated[
+        bool, typer.Option("--asymmetric", help="Score also real-valued queries against codes.")
+    ] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Compare the others with this method, in pairs over seeds.", show_default=False),
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Keep embeddings in this folder for the next run.", show_default=False)
@@ -56,36 +102,56 @@ def hashing(
         Path | None,
         typer.Option(help="Write a PNG of mAP over bits here.", show_default=False, callback=writable),
     ] = None,
+    plot_pr: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a PNG of precision over recall here.", show_default=False, callback=writable
+        ),
+    ] = None,
 ) -> None:
-    """Compare hashing methods: tie-aware mAP and precision@10 of every method, length and seed."""
+    """Compare hashing methods: tie-aware mAP, precision and recall of every method, length and seed."""
     from service import compose
     from service.circumstances import read_circumstances
-    from service.usecases.embed import shared_images
-    from service.usecases.evaluate import evaluate_hashing, evaluation_document, summarise
-    from service.vision.backbones import load_backbone
+    from service.evaluation_plot import curve_plot_png, evaluation_plot_png
+    from service.usecases.comparison import compare, summarise
+    from service.usecases.evaluate import PrCurve, evaluate_hashing, evaluation_document
 
-    wanted = parse_lengths(lengths)
+    wanted, chosen = parse_lengths(lengths), _parse_settings(settings)
     factories = compose.hashing_methods(methods.split(","))
-    loaded = load_backbone(backbone)
-    sets = {spec: _embed(spec, label, loaded, cache) for spec in dict.fromkeys((train, database, query))}
-    if shared := shared_images(sets[query], sets[database]):
-        console.say(f"{shared} images stand in both query and database; figures are higher for it.")
+    if baseline and baseline not in factories:
+        raise typer.BadParameter(f"{baseline!r} is not among --methods {methods}.", param_hint="--baseline")
+    if (query is None) is (holdout is None):
+        raise typer.BadParameter("Give either --query SET or --holdout SHARE.", param_hint="--query")
+    database = database or train
+    specs = dict.fromkeys(spec for spec in (train, database, query) if spec)
+    sets, source = open_sets(list(specs), label=label, backbone=backbone, cache=cache)
+    learned, searched, asked = divide(sets, train=train, database=database, query=query, holdout=holdout)
+    curves: list[PrCurve] = []
     with console.progress("Learning and measuring", total=None, unit="fits") as meter:
         rows = evaluate_hashing(
-            train=_labelled(sets[train]),
-            database=_labelled(sets[database]),
-            query=_labelled(sets[query]),
+            train=learned,
+            database=searched,
+            query=asked,
             methods=factories,
             lengths=wanted,
             seeds=range(seeds),
+            settings=chosen,
+            asymmetric=asymmetric,
             train_per_label=train_per_label,
+            noise=noise,
+            labelled=labelled,
+            unseen=unseen,
             clock=time.perf_counter,
             on_progress=meter,
+            on_curve=curves.append if plot_pr else None,
         )
     summaries = summarise(rows)
-    title = f"{Path(query).name} against {Path(database).name}, {loaded.identity.partition('@')[0]}"
+    asked_name = Path(query).name if query else f"{holdout:.0%}"
+    title = f"{asked_name} against {Path(database).name}, {source}"
     if plot:
-        _write_plot(plot, summaries, title)
+        plot.write_bytes(evaluation_plot_png(summaries, title=title))
+    if plot_pr:
+        plot_pr.write_bytes(curve_plot_png(curves, title=title))
     if json:
         now = read_circumstances()
         document = evaluation_document(
@@ -98,55 +164,57 @@ def hashing(
         console.write_json(document, json)
     if json != Path("-"):
         _show(summaries, title)
+        if baseline:
+            _show_comparisons(compare(rows, baseline), baseline)
 
 
-def _embed(spec: str, label: str | None, backbone: "Backbone", cache: Path | None) -> "EmbeddedSet":
-    from service import compose
-    from service.usecases.embed import embed_set
-    from service.vision.datasets import open_image_set
-    from service.vision.embedding_cache import EmbeddingCache
+def _parse_settings(text: str) -> "list[Setting]":
+    from service.usecases.protocols import Setting
 
-    images = open_image_set(spec, label=label)
-    memory = EmbeddingCache(cache, backbone_identity=backbone.identity, dim=backbone.dim) if cache else None
-    with console.progress(f"Embedding {images.name}", total=len(images), unit="images") as meter:
-        embedded = embed_set(
-            images, backbone, decode=compose.decoder(backbone), memory=memory, on_progress=meter
-        )
-    for skip in embedded.rejected:
-        console.complain(f"skipped {skip.name}: {skip.error}")
-    return embedded
-
-
-def _labelled(embedded: "EmbeddedSet") -> "LabelledEmbeddings":
-    from service.usecases.evaluate import LabelledEmbeddings
-
-    return LabelledEmbeddings(embeddings=embedded.embeddings, labels=embedded.labels)
-
-
-def _write_plot(path: Path, summaries: "Sequence[EvalSummary]", title: str) -> None:
-    from service.evaluation_plot import evaluation_plot_png
-
-    path.write_bytes(evaluation_plot_png(summaries, title=title))
+    try:
+        return list(dict.fromkeys(Setting(part) for part in text.split(",")))
+    except ValueError as error:
+        there = ", ".join(setting.value for setting in Setting)
+        raise typer.BadParameter(
+            f"Settings are some of {there}, separated by commas. Got {text!r}.", param_hint="--settings"
+        ) from error
 
 
 def _show(summaries: "Sequence[EvalSummary]", title: str) -> None:
+    columns = dict.fromkeys(("setting", "method", "scoring"), "left")
+    columns |= dict.fromkeys(("bits", "mAP", "+-", "P@10", "R@100", "P radius 2", "seeds"), "right")
     rows: list[tuple[object, ...]] = [
         (
+            summary.setting,
             summary.method,
+            summary.scoring,
             summary.bits or "-",
             f"{summary.map_mean:.4f}",
             f"{summary.map_std:.4f}",
             f"{summary.precision_at_10_mean:.4f}",
+            f"{summary.recall_at_100_mean:.4f}",
+            "-" if math.isnan(summary.precision_radius_2_mean) else f"{summary.precision_radius_2_mean:.4f}",
             summary.seeds,
         )
         for summary in summaries
     ]
-    columns = {
-        "method": "left",
-        "bits": "right",
-        "mAP": "right",
-        "+-": "right",
-        "P@10": "right",
-        "seeds": "right",
-    }
     console.show_table(title, columns, rows)
+
+
+def _show_comparisons(comparisons: "Sequence[Comparison]", baseline: str) -> None:
+    columns = dict.fromkeys(("setting", "method", "scoring"), "left")
+    columns |= dict.fromkeys(("bits", "mAP", "from", "to", "above"), "right")
+    rows: list[tuple[object, ...]] = [
+        (
+            comparison.setting,
+            comparison.method,
+            comparison.scoring,
+            comparison.bits or "all",
+            f"{comparison.difference:+.4f}",
+            "-" if math.isnan(comparison.low) else f"{comparison.low:+.4f}",
+            "-" if math.isnan(comparison.high) else f"{comparison.high:+.4f}",
+            f"{round(comparison.share_above * comparison.seeds)}/{comparison.seeds}",
+        )
+        for comparison in comparisons
+    ]
+    console.show_table(f"Above {baseline}, in pairs over seeds, with 95 % intervals", columns, rows)

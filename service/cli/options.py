@@ -1,5 +1,6 @@
 """Arguments that several commands share, with their help texts."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,28 @@ def writable(path: Path | None) -> Path | None:
         if not existed:
             path.unlink()
     return path
+
+
+def above_zero(value: float | None) -> float | None:
+    """Return a weight that must act.
+
+    Raises:
+        typer.BadParameter: It is no finite number above 0.
+    """
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"must be a finite number above 0, got {value}.")
+    return value
+
+
+def zero_or_more(value: float | None) -> float | None:
+    """Return a weight that may be 0, which switches off what it weighs.
+
+    Raises:
+        typer.BadParameter: It is no finite number of 0 or more.
+    """
+    if value is not None and not 0 <= value < math.inf:
+        raise typer.BadParameter(f"must be a finite number of 0 or more, got {value}.")
+    return value
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,8 +12,10 @@ from service.cli.options import (
     JsonOption,
     LengthsOption,
     StoreOption,
+    above_zero,
     parse_lengths,
     writable,
+    zero_or_more,
 )
 from service.cli.sessions import learn, open_session
 
@@ -33,6 +35,57 @@ def hasher(
     features: Annotated[
         Literal["linear", "rbf"], typer.Option("--features", help="`linear`, or `rbf`: closeness to anchors.")
     ] = "rbf",
+    nested: Annotated[
+        bool,
+        typer.Option(
+            "--nested",
+            help="Make every code the beginning of the next longer one: an image takes the bytes of the longest only.",
+        ),
+    ] = False,
+    class_weight: Annotated[
+        Literal["balanced"] | None,
+        typer.Option(
+            "--class-weight",
+            help="`balanced` lets rare classes count as much as common ones. Default: images count alike.",
+            show_default=False,
+        ),
+    ] = None,
+    robust: Annotated[
+        float | None,
+        typer.Option(
+            "--robust",
+            metavar="DELTA",
+            help="Distance of a label from what its image's code says around which it counts less and less, for labels "
+            "of which some are wrong; two classes are 1.4 apart. Default: labels count alike.",
+            show_default=False,
+            callback=above_zero,
+        ),
+    ] = None,
+    nu: Annotated[
+        float | None,
+        typer.Option(
+            "--nu",
+            help="Weight of the embeddings against the labels, above 0. Default: what is best for clean labels.",
+            show_default=False,
+            callback=above_zero,
+        ),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            "--beta",
+            help="Weight with which the lengths predict each other, from 0 to --nu. Default: likewise.",
+            show_default=False,
+            callback=zero_or_more,
+        ),
+    ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Choose --nu and --beta by validation on labelled images, for each length its own unless nested.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
     out: Annotated[
         Path | None,
@@ -43,16 +96,37 @@ def hasher(
     """Learn a joint hasher from the embeddings and labels of a store and encode the store with it."""
     from service import compose
 
-    wanted = parse_lengths(lengths)
+    weights = {name: weight for name, weight in (("nu", nu), ("beta", beta)) if weight is not None}
+    if tune and weights:
+        raise typer.BadParameter(
+            "it chooses nu and beta itself. Leave --nu and --beta out.", param_hint="--tune"
+        )
+    parameters: dict[str, Any] = weights | {
+        "lengths": parse_lengths(lengths),
+        "features": features,
+        "nested": nested,
+        "class_weight": class_weight,
+        "robust": robust,
+        "random_state": seed,
+    }
     with open_session(store, purpose="polyhash train hasher", backbone=backbone) as session:
-        learned = learn(session, {"lengths": wanted, "features": features, "random_state": seed})
+        learned = learn(session, parameters, tune=tune)
         gallery = learned.application.gallery
         if out:
             shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)
-        identity, images = gallery.hasher_identity, len(gallery)
+        identity, layout, images = gallery.hasher_identity, gallery.layout, len(gallery)
     if json:
-        console.show_json({"hasher": identity, "lengths": list(wanted), "images": images})
+        console.show_json(
+            {
+                "hasher": identity,
+                "lengths": list(layout.lengths),
+                "nested": layout.nested,
+                "record_bytes": layout.record_bytes,
+                "images": images,
+            }
+        )
     else:
         console.out.print(
-            f"Learned {identity}: {', '.join(map(str, wanted))} bits, {images:,} images encoded."
+            f"Learned {identity}: {', '.join(map(str, layout.lengths))} bits, {images:,} images encoded in "
+            f"{layout.record_bytes} bytes each."
         )

@@ -17,7 +17,6 @@ from polyhash.v1 import (
     search_service_pb2,
 )
 
-from hashing.codes import split_records
 from service.errors import (
     ImageError,
     ImageTooLargeError,
@@ -264,12 +263,13 @@ def write_answer(answer: SearchAnswer) -> search_service_pb2.SearchResponse:
 def write_codes(
     record: UInt8[np.ndarray, " record_bytes"], gallery: Gallery
 ) -> analysis_service_pb2.EncodeResponse:
-    """Return a code record, split by length."""
+    """Return a code record, whole and split by length."""
     return analysis_service_pb2.EncodeResponse(
         codes=[
             analysis_service_pb2.Code(bits=bits, code=code.tobytes())
-            for bits, code in split_records(record[np.newaxis], gallery.lengths).items()
+            for bits, code in gallery.layout.split(record[np.newaxis]).items()
         ],
+        record=record.tobytes(),
         hasher=gallery.hasher_identity,
         backbone=gallery.backbone_identity,
     )

@@ -101,16 +101,19 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """The codes of one picture by length in bits, shortest first, and the models that made them."""
+    """The codes of one picture by length in bits, shortest first, and the models that made them.
+
+    Attributes:
+        codes: The code of every length.
+        record: All of them in the bytes that the gallery keeps: side by side, or only the longest if it holds the others.
+        hasher: Identity of the hasher.
+        backbone: Identity of the backbone.
+    """
 
     codes: Mapping[int, bytes]
+    record: bytes
     hasher: str
     backbone: str
-
-    @property
-    def record(self) -> bytes:
-        """All codes side by side."""
-        return b"".join(self.codes.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +192,7 @@ def read_encoding(response: analysis_service_pb2.EncodeResponse) -> Encoding:
     """Return the codes of a picture."""
     return Encoding(
         codes={code.bits: code.code for code in response.codes},
+        record=response.record,
         hasher=response.hasher,
         backbone=response.backbone,
     )

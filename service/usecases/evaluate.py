@@ -1,40 +1,48 @@
 """Comparing hashing methods by retrieval: every method learns on one set and is measured with queries on another.
 
-In: embeddings with labels, and methods as factories. Out: one row per method, code length and seed, beside exact cosine
-search on the embeddings and a random order. Embedding, printing and plotting are left to others.
+In: embeddings with labels, and methods as factories. Out: one row per setting, method, code length and seed, beside exact
+cosine search on the embeddings and a random order. Draws are left to `protocols`, means to `comparison`.
 
 Convention: an image is relevant to a query if it shares a label. Codes of database and queries alike come from the
 encoder, also for images that were trained on.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
-from hashing.codes import split_records
-from hashing.metrics import RankingScores, score_codes, score_embeddings
+from hashing.metrics import RankingScores, Scorer
 from service.errors import InvalidArgumentError
+from service.usecases.protocols import LabelledEmbeddings, Setting, Trial, draw_trial
 
 COSINE = "cosine"
 CHANCE = "chance"
+HAMMING = "hamming"  # scoring by Hamming distance between codes
+ASYMMETRIC = "asymmetric"  # scoring by the product of a query's scores with stored signs
+NO_CODES = "none"  # scoring of the references
 RANKS = 10  # of precision_at_10
+RECALL_RANKS = 100  # of recall_at_100
 
 
 @runtime_checkable
 class CodeLearner(Protocol):
-    """A hashing method, as a scikit-learn transformer."""
+    """A hashing method: codes of several lengths, and the scores whose signs they are."""
 
     def fit(self, X: Float32[np.ndarray, "n d"], y: Sequence[tuple[str, ...]]) -> "CodeLearner":
-        """Learn from embeddings and their labels."""
+        """Learn from embeddings and their labels; an empty tuple is unlabelled."""
         ...
 
-    def transform(self, X: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records."""
+    def encode(self, X: Float32[np.ndarray, "n d"]) -> Mapping[int, UInt8[np.ndarray, "n _bytes"]]:
+        """Return the packed codes of every length."""
+        ...
+
+    def project(self, X: Float32[np.ndarray, "n d"]) -> Mapping[int, Float[np.ndarray, "n _bits"]]:
+        """Return the real-valued scores of every length."""
         ...
 
 
@@ -42,47 +50,46 @@ LearnerFactory = Callable[[tuple[int, ...], int], CodeLearner]  # from ascending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledEmbeddings:
-    """Embeddings with the class names of their images; empty where unlabelled."""
-
-    embeddings: Float32[np.ndarray, "n d"]
-    labels: Sequence[tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRow:
     """What one method reached with codes of one length.
 
     Attributes:
-        method: Its name; `cosine` and `chance` are the references, with bits and seed 0.
+        setting: What was done to the sets, a value of `Setting`.
+        method: Its name; `cosine` and `chance` are the references, with 0 bits.
+        scoring: `hamming`, `asymmetric`, or `none` for the references.
         bits: Code length.
-        seed: What made its random choices, and drew the training images if only some are used.
+        seed: What made its random choices, and the draws of the setting; 0 for references that depend on no draw.
         map: Tie-aware mean average precision over the whole ranked database.
         precision_at_10: Tie-aware mean precision of the first ten.
+        recall_at_100: Tie-aware mean recall of the first hundred.
+        precision_radius_2: Mean precision within Hamming radius 2, an empty ball counting 0; NaN without such.
         fit_s: Seconds to learn all lengths.
         encode_s: Seconds to encode database and queries in all lengths.
     """
 
+    setting: str
     method: str
+    scoring: str
     bits: int
     seed: int
     map: float
     precision_at_10: float
+    recall_at_100: float
+    precision_radius_2: float
     fit_s: float
     encode_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalSummary:
-    """Mean and sample standard deviation over the seeds of one method and length; the deviation of one seed is 0."""
+class PrCurve:
+    """Precision over recall within Hamming radius 0 to bits, as `metrics.RadiusCurve` has them."""
 
+    setting: str
     method: str
     bits: int
-    seeds: int
-    map_mean: float
-    map_std: float
-    precision_at_10_mean: float
-    precision_at_10_std: float
+    seed: int
+    recall: Float64[np.ndarray, " radii"]
+    precision: Float64[np.ndarray, " radii"]
 
 
 def evaluate_hashing(
@@ -93,11 +100,17 @@ def evaluate_hashing(
     methods: Mapping[str, LearnerFactory],
     lengths: tuple[int, ...],
     seeds: Sequence[int],
+    settings: Sequence[Setting] = (Setting.CLEAN,),
+    asymmetric: bool = False,
     train_per_label: int | None = None,
+    noise: float = 0.4,
+    labelled: float = 0.1,
+    unseen: float = 0.3,
     clock: Callable[[], float] = time.perf_counter,
     on_progress: Callable[[int, int], None] | None = None,
+    on_curve: Callable[[PrCurve], None] | None = None,
 ) -> list[EvalRow]:
-    """Return the rows of the references, then those of every seed, method and length.
+    """Return, for every setting, the rows of the references and those of every seed, method and length.
 
     Args:
         train: What the methods learn from; may be the database.
@@ -105,56 +118,46 @@ def evaluate_hashing(
         query: What is searched for; those without a relevant image in the database are left out.
         methods: Factories by the name that the rows carry.
         lengths: Code lengths in bits, ascending.
-        seeds: One fit of every method for each.
-        train_per_label: Learn only from this many images of every label, drawn anew for each seed and the same for all
-            methods, so that the deviation covers the draw; None learns from all.
+        seeds: One draw, and one fit of every method on it, for each.
+        settings: What is done to the sets.
+        asymmetric: Score also real-valued queries against codes, in rows of their own.
+        train_per_label: As in `draw_trial`; so are `noise`, `labelled` and `unseen`.
+        noise: Share of wrong labels.
+        labelled: Share of labels kept.
+        unseen: Share of classes held out.
         clock: Seconds, for timing.
         on_progress: Called with fits done and fits in all.
+        on_curve: Called with every precision-recall curve; None computes none.
 
     Raises:
-        InvalidArgumentError: No query shares a label with any image of the database.
+        InvalidArgumentError: No query shares a label with any image of the database, or a setting cannot be drawn.
     """
     _check_answerable(query, database)
-    rows = _references(database, query)
-    for done, (seed, name) in enumerate(product(seeds, methods), start=1):
-        sample = train if train_per_label is None else _sample(train, train_per_label, seed=seed)
-        rows += _measure(
-            name, methods[name], sample, database, query, lengths=lengths, seed=seed, clock=clock
-        )
-        if on_progress:
-            on_progress(done, len(seeds) * len(methods))
+    rows: list[EvalRow] = []
+    n_fits, done = len(settings) * len(seeds) * len(methods), 0
+    for setting in settings:
+        bench: _Bench | None = None
+        for seed in seeds:
+            trial = draw_trial(
+                setting,
+                train=train,
+                database=database,
+                query=query,
+                seed=seed,
+                train_per_label=train_per_label,
+                noise=noise,
+                labelled=labelled,
+                unseen=unseen,
+            )
+            if bench is None or setting is Setting.UNSEEN:  # only there, what is searched depends on the seed
+                bench = _Bench(setting, trial, asymmetric=asymmetric, clock=clock, on_curve=on_curve)
+                rows += bench.references(seed if setting is Setting.UNSEEN else 0)
+            for name, factory in methods.items():
+                rows += bench.measure(name, factory, trial.train, lengths=lengths, seed=seed)
+                done += 1
+                if on_progress:
+                    on_progress(done, n_fits)
     return rows
-
-
-def sample_per_label(
-    labels: Sequence[tuple[str, ...]], per_label: int, *, rng: np.random.Generator
-) -> Int64[np.ndarray, " m"]:
-    """Return the rows, ascending, of a random sample that has `per_label` images of every label, or all there are.
-
-    An image of several labels may be drawn for any of them, so that a label can come to more. Unlabelled images are
-    left out.
-
-    Raises:
-        InvalidArgumentError: per_label is below 1.
-    """
-    if per_label < 1:
-        raise InvalidArgumentError(
-            f"A sample needs at least 1 training image per label, got {per_label}.", field="train_per_label"
-        )
-    members: dict[str, list[int]] = {}
-    for i, names in enumerate(labels):
-        for name in names:
-            members.setdefault(name, []).append(i)
-    picked = {i for name in sorted(members) for i in rng.permutation(members[name])[:per_label].tolist()}
-    return np.array(sorted(picked), dtype=np.int64)
-
-
-def summarise(rows: Sequence[EvalRow]) -> list[EvalSummary]:
-    """Return one summary per method and length, in the order of their first rows."""
-    groups: dict[tuple[str, int], list[EvalRow]] = {}
-    for row in rows:
-        groups.setdefault((row.method, row.bits), []).append(row)
-    return [_summary(group) for group in groups.values()]
 
 
 def evaluation_document(
@@ -166,99 +169,128 @@ def evaluation_document(
         "commit": commit,
         "date": date,
         "hardware": hardware,
-        "results": [asdict(row) for row in rows],
+        "results": [
+            {  # JSON has no NaN
+                key: None if isinstance(value, float) and math.isnan(value) else value
+                for key, value in asdict(row).items()
+            }
+            for row in rows
+        ],
     }
+
+
+class _Bench:
+    """One database with its queries, in one setting, on which method after method is measured."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        trial: Trial,
+        *,
+        asymmetric: bool,
+        clock: Callable[[], float],
+        on_curve: Callable[[PrCurve], None] | None,
+    ) -> None:
+        self._setting, self._database, self._query = setting.value, trial.database, trial.query
+        self._asymmetric, self._clock, self._on_curve = asymmetric, clock, on_curve
+        self._scorer = Scorer(trial.query.labels, trial.database.labels, k=RANKS, recall_k=RECALL_RANKS)
+
+    def references(self, seed: int) -> list[EvalRow]:
+        """Return the rows of exact cosine search and of a random order."""
+        cosine = self._scorer.embeddings(self._query.embeddings, self._database.embeddings)
+        chance = self._scorer.asymmetric(  # all equal: every order alike
+            np.zeros((len(self._query), 8)), np.zeros((len(self._database), 1), dtype=np.uint8)
+        )
+        return [
+            self._row(name, scores, scoring=NO_CODES, seed=seed)
+            for name, scores in ((COSINE, cosine), (CHANCE, chance))
+        ]
+
+    def measure(
+        self,
+        name: str,
+        factory: LearnerFactory,
+        train: LabelledEmbeddings,
+        *,
+        lengths: tuple[int, ...],
+        seed: int,
+    ) -> list[EvalRow]:
+        """Return the rows of one method and seed."""
+        started = self._clock()
+        learner = factory(lengths, seed).fit(train.embeddings, train.labels)
+        fitted = self._clock()
+        database, query = learner.encode(self._database.embeddings), learner.encode(self._query.embeddings)
+        times = {"fit_s": fitted - started, "encode_s": self._clock() - fitted}
+        rows = [
+            self._row(
+                name,
+                self._scorer.codes(query[bits], database[bits]),
+                scoring=HAMMING,
+                bits=bits,
+                seed=seed,
+                **times,
+            )
+            for bits in lengths
+        ]
+        if self._asymmetric:
+            scores = learner.project(self._query.embeddings)
+            rows += [
+                self._row(
+                    name,
+                    self._scorer.asymmetric(scores[bits], database[bits]),
+                    scoring=ASYMMETRIC,
+                    bits=bits,
+                    seed=seed,
+                    **times,
+                )
+                for bits in lengths
+            ]
+        if self._on_curve:
+            for bits in lengths:
+                curve = self._scorer.curve(query[bits], database[bits])
+                self._on_curve(
+                    PrCurve(
+                        setting=self._setting,
+                        method=name,
+                        bits=bits,
+                        seed=seed,
+                        recall=curve.recall,
+                        precision=curve.precision,
+                    )
+                )
+        return rows
+
+    def _row(
+        self,
+        method: str,
+        scores: RankingScores,
+        *,
+        scoring: str,
+        seed: int,
+        bits: int = 0,
+        fit_s: float = 0.0,
+        encode_s: float = 0.0,
+    ) -> EvalRow:
+        return EvalRow(
+            setting=self._setting,
+            method=method,
+            scoring=scoring,
+            bits=bits,
+            seed=seed,
+            map=scores.mean_average_precision,
+            precision_at_10=scores.precision_at_k,
+            recall_at_100=scores.recall_at_k,
+            precision_radius_2=scores.precision_radius_2,
+            fit_s=fit_s,
+            encode_s=encode_s,
+        )
 
 
 def _check_answerable(query: LabelledEmbeddings, database: LabelledEmbeddings) -> None:
     there = {name for names in database.labels for name in names}
     if not any(there.intersection(names) for names in query.labels):
         raise InvalidArgumentError(
-            f"None of the {len(query.labels)} queries shares a label with any of the {len(database.labels)} images of "
+            f"None of the {len(query)} queries shares a label with any of the {len(database)} images of "
             "the database, so nothing is relevant. Choose the label column of both sets with --label.",
             field="query",
         )
-
-
-def _sample(train: LabelledEmbeddings, per_label: int, *, seed: int) -> LabelledEmbeddings:
-    picked = sample_per_label(train.labels, per_label, rng=np.random.default_rng(seed))
-    return LabelledEmbeddings(
-        embeddings=train.embeddings[picked], labels=[train.labels[i] for i in picked.tolist()]
-    )
-
-
-def _references(database: LabelledEmbeddings, query: LabelledEmbeddings) -> list[EvalRow]:
-    cosine = score_embeddings(query.embeddings, database.embeddings, query.labels, database.labels, k=RANKS)
-    equal_codes = np.zeros((len(query.labels) + len(database.labels), 1), dtype=np.uint8)  # all orders alike
-    chance = score_codes(
-        equal_codes[: len(query.labels)],
-        equal_codes[len(query.labels) :],
-        query.labels,
-        database.labels,
-        k=RANKS,
-    )
-    return [_row(COSINE, cosine), _row(CHANCE, chance)]
-
-
-def _measure(
-    name: str,
-    factory: LearnerFactory,
-    train: LabelledEmbeddings,
-    database: LabelledEmbeddings,
-    query: LabelledEmbeddings,
-    *,
-    lengths: tuple[int, ...],
-    seed: int,
-    clock: Callable[[], float],
-) -> list[EvalRow]:
-    started = clock()
-    learner = factory(lengths, seed).fit(train.embeddings, train.labels)
-    fitted = clock()
-    database_codes = split_records(learner.transform(database.embeddings), lengths)
-    query_codes = split_records(learner.transform(query.embeddings), lengths)
-    times = {"fit_s": fitted - started, "encode_s": clock() - fitted}
-    return [
-        _row(
-            name,
-            score_codes(query_codes[bits], database_codes[bits], query.labels, database.labels, k=RANKS),
-            bits=bits,
-            seed=seed,
-            **times,
-        )
-        for bits in lengths
-    ]
-
-
-def _row(
-    method: str,
-    scores: RankingScores,
-    *,
-    bits: int = 0,
-    seed: int = 0,
-    fit_s: float = 0.0,
-    encode_s: float = 0.0,
-) -> EvalRow:
-    return EvalRow(
-        method=method,
-        bits=bits,
-        seed=seed,
-        map=scores.mean_average_precision,
-        precision_at_10=scores.precision_at_k,
-        fit_s=fit_s,
-        encode_s=encode_s,
-    )
-
-
-def _summary(group: Sequence[EvalRow]) -> EvalSummary:
-    maps = np.array([row.map for row in group])
-    precisions = np.array([row.precision_at_10 for row in group])
-    ddof = min(1, len(group) - 1)
-    return EvalSummary(
-        method=group[0].method,
-        bits=group[0].bits,
-        seeds=len(group),
-        map_mean=float(maps.mean()),
-        map_std=float(maps.std(ddof=ddof)),
-        precision_at_10_mean=float(precisions.mean()),
-        precision_at_10_std=float(precisions.std(ddof=ddof)),
-    )

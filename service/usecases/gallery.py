@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from hashing.codes import record_slices, split_records
+from hashing.layout import CodeLayout
 from service.errors import InvalidArgumentError, PolyhashError, PreconditionError
 from service.ports import Acknowledgement, Catalog, CodeIndex, Hasher, Neighbours, NewImage, Originals
 
@@ -53,6 +53,15 @@ class Gallery:
     def lengths(self) -> tuple[int, ...]:
         """Code lengths that can be searched, ascending; empty while the store has no hasher."""
         return self.hasher.lengths if self.hasher else ()
+
+    @property
+    def layout(self) -> CodeLayout:
+        """Which bytes of a code record hold the code of which length.
+
+        Raises:
+            PreconditionError: The store has no hasher yet.
+        """
+        return self._require_hasher().layout
 
     def __len__(self) -> int:
         return len(next(iter(self._indexes.values()))) if self._indexes else 0
@@ -159,7 +168,7 @@ class Gallery:
         if not self.hasher:
             return None
         record = self.catalog.get_record(image_id, hasher=self.hasher.identity)
-        return None if record is None else record[record_slices(self.lengths)[bits]]
+        return None if record is None else record[self.layout.record_slices[bits]]
 
     def _forget_original(self, digest: bytes) -> None:
         try:
@@ -176,5 +185,5 @@ class Gallery:
         return self.hasher
 
     def _index(self, image_ids: np.ndarray, records: np.ndarray) -> None:
-        for bits, codes in split_records(records, self.lengths).items():
+        for bits, codes in self.layout.split(records).items():
             self._indexes[bits].add(image_ids, codes)

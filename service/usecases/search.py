@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from hashing.codes import record_bytes, record_slices
 from service.errors import InvalidArgumentError, NotFoundError
 from service.ports import Backbone, DecodedImage, ImageRow, Neighbours
 from service.usecases.gallery import Gallery
@@ -161,7 +160,7 @@ class Searcher:
     def _code(self, query: Query, bits: int) -> UInt8[np.ndarray, " bytes"]:
         match query:
             case ImageQuery(content=content):
-                return self.encode(content)[record_slices(self._gallery.lengths)[bits]]
+                return self.encode(content)[self._gallery.layout.record_slices[bits]]
             case IdQuery(image_id=image_id):
                 code = self._gallery.code_of(image_id, bits=bits)
                 if code is None:
@@ -176,13 +175,14 @@ class Searcher:
                 return self._checked_code(content, bits)
 
     def _checked_code(self, content: bytes, bits: int) -> UInt8[np.ndarray, " bytes"]:
+        layout = self._gallery.layout
         code = np.frombuffer(content, dtype=np.uint8)
-        if len(code) == record_bytes(self._gallery.lengths):
-            code = code[record_slices(self._gallery.lengths)[bits]]
+        if len(code) == layout.record_bytes:
+            code = code[layout.record_slices[bits]]
         elif len(code) != bits // 8:
             raise InvalidArgumentError(
-                f"A code of {bits} bits has {bits // 8} bytes and a whole record "
-                f"{record_bytes(self._gallery.lengths)}, got {len(code)} bytes.",
+                f"A code of {bits} bits has {bits // 8} bytes and a whole record {layout.record_bytes}, "
+                f"got {len(code)} bytes.",
                 reason="CODE_SIZE",
                 field="code",
                 expected_bytes=bits // 8,

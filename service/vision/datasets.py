@@ -99,7 +99,7 @@ def open_image_set(spec: str, *, label: str | None = None, limits: ImageLimits =
             not exist (the message lists those that do).
         OSError: The folder or table is there, but cannot be read.
     """
-    folder, splits = _parse(spec)
+    folder, splits = parse_set_spec(spec)
     table = read_labels_table(folder / TABLE) if (folder / TABLE).is_file() else list_folder(folder)
     name = printable(folder.resolve().name)
     return ImageSet(
@@ -111,7 +111,8 @@ def open_image_set(spec: str, *, label: str | None = None, limits: ImageLimits =
     )
 
 
-def _parse(spec: str) -> tuple[Path, tuple[str, ...]]:
+def parse_set_spec(spec: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder and the splits that `SET`, `SET:SPLIT` or `SET:SPLIT+SPLIT` names; raises as `open_image_set`."""
     path = spec
     splits: tuple[str, ...] = ()
     if not os.path.lexists(spec):

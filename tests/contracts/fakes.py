@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
 
 from hashing.codes import hamming_distances, pack_codes
+from hashing.layout import CodeLayout
 from service.application import Application
 from service.errors import NotFoundError
 from service.ports import CodeIndex, Features, Hasher, Neighbours, Preprocessing
@@ -63,14 +64,17 @@ class FakeBackbone:
 
 
 class FakeHasher:
-    """Signs of a fixed random projection."""
+    """Signs of a fixed random projection; nested if told so."""
 
     identity = "fake-hasher@000000000000"
     backbone_identity = FakeBackbone.identity
     lengths = (16, 32)
 
+    def __init__(self, *, nested: bool = False) -> None:
+        self.layout = CodeLayout(self.lengths, nested)
+
     def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        projection = np.random.default_rng(0).normal(size=(embeddings.shape[1], sum(self.lengths)))
+        projection = np.random.default_rng(0).normal(size=(embeddings.shape[1], self.layout.n_columns))
         return pack_codes((embeddings - 0.5) @ projection)
 
 

@@ -56,6 +56,38 @@ def test_independent_codebooks_are_not():
     assert (books[16][:, :8] != books[8]).any()
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_known_codewords_stay_and_new_ones_lie_far_from_them(nested):
+    lengths = (8, 16, 32)
+    rng = np.random.default_rng(0)
+    known = class_codebooks(6, lengths, nested=nested, rng=rng)
+    books = class_codebooks(10, lengths, nested=nested, rng=rng, known=known)
+    for bits in lengths:
+        assert (books[bits][:6] == known[bits]).all()
+        assert books[bits].shape == (10, bits)
+    distances = (32 - books[32] @ books[32].T)[np.triu_indices(10, 1)] / 2
+    assert distances.min() >= 12
+    if nested:
+        assert (books[32][:, :8] == books[8]).all()
+
+
+@given(st.integers(0, 9))
+@settings(max_examples=10)
+def test_no_single_flip_of_a_new_codeword_lowers_the_cost_of_a_codebook_with_known_ones(seed):
+    rng = np.random.default_rng(seed)
+    words = class_codebook(7, 8, rng=rng, known=class_codebook(4, 8, rng=rng))
+    cost = plain_cost(words)
+    for i, k in np.ndindex(3, 8):
+        flipped = words.copy()
+        flipped[4 + i, k] *= -1
+        assert plain_cost(flipped) >= cost * (1 - 1e-9)
+
+
+def test_a_codebook_of_known_words_only_is_they():
+    known = class_codebook(4, 8, rng=np.random.default_rng(0))
+    assert (class_codebook(4, 8, rng=np.random.default_rng(1), known=known) == known).all()
+
+
 def test_the_same_seed_gives_the_same_codebook():
     first, second = (class_codebook(7, 16, rng=np.random.default_rng(3)) for _ in range(2))
     assert (first == second).all()

@@ -65,16 +65,41 @@ def test_one_class_for_all_tells_nothing_apart():
 
 @given(st.lists(st.integers(-1, 4), min_size=1, max_size=30).filter(lambda y: max(y) >= 0))
 def test_balancing_gives_every_class_the_same_total_weight_and_keeps_the_sum(y):
-    labels = read_labels(y, len(y), balance=True)
+    labels = read_labels(y, len(y), class_weight="balanced")
     totals = (labels.weights * labels.targets).sum(axis=0)
     np.testing.assert_allclose(totals, totals[0])
     np.testing.assert_allclose(labels.weights.sum(), sum(k >= 0 for k in y))
 
 
 def test_balancing_weighs_a_sample_of_several_classes_by_their_mean():
-    labels = read_labels([("a", "b"), ("a",), ("a",), ()], 4, balance=True)
+    labels = read_labels([("a", "b"), ("a",), ("a",), ()], 4, class_weight="balanced")
     rare, common = 3 / (2 * 1), 3 / (2 * 3)
     np.testing.assert_allclose(labels.weights.ravel(), [(rare + common) / 2, common, common, 0])
+
+
+def test_named_classes_count_what_is_given_and_the_others_one():
+    labels = read_labels([("a", "b"), ("a",), ("c",), ()], 4, class_weight={"a": 3.0, "b": 0.5})
+    assert labels.weights.ravel().tolist() == [1.75, 3, 1, 0]
+    assert read_labels([5, 7, -1], 3, class_weight={7: 2.0}).weights.ravel().tolist() == [1, 2, 0]
+
+
+def test_class_weights_reach_the_known_entries_of_a_sample_and_not_the_missing_ones():
+    y = np.array([[1, np.nan], [0, 1], [0, 0]])
+    assert read_labels(y, 3, class_weight={0: 3.0, 1: 2.0}).weights.tolist() == [[3, 0], [2, 2], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ("heavy", r"class_weight must be None, 'balanced' or a weight per class, got 'heavy'\."),
+        ({"dog": 2.0}, r"class_weight names 'dog', which no sample has\. Name classes of the labels\."),
+        ({"a": -1.0}, r"Class weights must be finite and at least 0, got \{'a': -1\.0\}\."),
+        ({"a": float("nan")}, r"Class weights must be finite and at least 0, got \{'a': nan\}\."),
+    ],
+)
+def test_class_weights_that_say_nothing_about_the_labels_are_refused(class_weight, message):
+    with pytest.raises(LabelError, match=message):
+        read_labels(["a", "b", None], 3, class_weight=class_weight)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashing import metrics
-from hashing.codes import hamming_distances
-from hashing.errors import HashingError, LabelError
+from hashing.codes import hamming_distances, pack_codes, unpack_codes
+from hashing.errors import CodeShapeError, HashingError, LabelError
 from hashing.metrics import (
+    Scorer,
     average_precision,
     mean_average_precision,
     precision_at_k,
     score_codes,
-    score_embeddings,
 )
 
 
@@ -131,26 +131,119 @@ def test_codes_that_are_all_equal_score_the_prior():
     assert scores.mean_average_precision == pytest.approx(0.1, abs=0.01)
 
 
-def test_shuffling_the_database_changes_nothing():
+def test_a_random_ranking_scores_the_prior_with_one_hot_labels_too():
+    """A published toolkit compared only the first columns of one-hot labels (01-hashing 2.4, trap 1)."""
+    rng = np.random.default_rng(7)
+    one_hot = np.eye(10, dtype=int)[rng.integers(0, 10, 3000)]
+    codes = rng.integers(0, 256, (3000, 4), dtype=np.uint8)
+    distances = hamming_distances(codes[:200], codes[200:])
+    first_column_alone = one_hot[:200, None, 0] == one_hot[None, 200:, 0]
+    assert mean_average_precision(distances, first_column_alone) > 0.75
+    scores = score_codes(codes[:200], codes[200:], one_hot[:200], one_hot[200:])
+    assert scores.mean_average_precision == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_shuffling_the_database_changes_nothing(several):
     rng = np.random.default_rng(3)
-    labels, codes = rng.integers(0, 3, 400), rng.integers(0, 256, (400, 1), dtype=np.uint8)
-    order = rng.permutation(400)
-    before = score_codes(codes[:50], codes, labels[:50], labels)
-    after = score_codes(codes[:50], codes[order], labels[:50], labels[order])
-    assert after == before
+    labels = (rng.random((400, 3)) < 0.3).astype(int) if several else rng.integers(0, 3, 400)
+    codes = rng.integers(0, 16, (400, 2), dtype=np.uint8)
+    query_scores, order = rng.normal(size=(50, 16)), rng.permutation(400)
+    before, after = (Scorer(labels[:50], labels[rows]) for rows in (np.arange(400), order))
+    assert after.codes(codes[:50], codes[order]) == before.codes(codes[:50], codes)
+    np.testing.assert_array_equal(
+        after.curve(codes[:50], codes[order]).precision, before.curve(codes[:50], codes).precision
+    )
+    shuffled = after.asymmetric(query_scores, codes[order])
+    kept = before.asymmetric(query_scores, codes)
+    assert shuffled.mean_average_precision == kept.mean_average_precision
+    assert shuffled.precision_at_k == kept.precision_at_k
 
 
-def test_scores_of_codes_are_those_of_their_distances_whatever_the_chunk(monkeypatch):
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("n_bytes", [2, 3, 16, 64])  # 64: distances above 255
+def test_scores_of_codes_are_those_of_their_distances_whatever_the_chunk(monkeypatch, n_bytes, several):
     rng = np.random.default_rng(4)
-    labels, codes = rng.integers(0, 4, 330), rng.integers(0, 256, (330, 2), dtype=np.uint8)
+    labels = (rng.random((330, 5)) < 0.2).astype(int) if several else rng.integers(0, 4, 330)
+    codes = rng.integers(0, 256, (330, n_bytes), dtype=np.uint8)
+    codes[:4], codes[100:140] = 0, 255
     distances = hamming_distances(codes[:30], codes[30:])
-    relevant = labels[:30, None] == labels[None, 30:]
+    one_hot = labels if several else np.eye(4, dtype=int)[labels]
+    relevant = (one_hot[:30] @ one_hot[30:].T) > 0
+    answerable = relevant.any(axis=1)
     for cells in (1, 7 * 300, 10**6):
         monkeypatch.setattr(metrics, "CHUNK_CELLS", cells)
         scores = score_codes(codes[:30], codes[30:], labels[:30], labels[30:], k=5)
         assert scores.mean_average_precision == pytest.approx(mean_average_precision(distances, relevant))
-        assert scores.precision_at_k == pytest.approx(precision_at_k(distances, relevant, k=5).mean())
-        assert (scores.n_queries, scores.n_without_relevant, scores.k) == (30, 0, 5)
+        precision = precision_at_k(distances, relevant, k=5)[answerable]
+        assert scores.precision_at_k == pytest.approx(precision.mean())
+        assert (scores.n_queries, scores.n_without_relevant) == (answerable.sum(), (~answerable).sum())
+        assert scores.k == 5
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(items=RANKINGS, k=st.integers(1, 9))
+def test_recall_is_the_mean_over_all_orders_of_ties(items, k):
+    distances, relevant = (list(column) for column in zip(*items, strict=True))
+    codes = pack_codes(np.array([[1] * d + [-1] * (8 - d) for d in distances]))
+    labels = ["yes" if hit else "no" for hit in relevant]
+    scores = Scorer(["yes"], labels, recall_k=k).codes(np.zeros((1, 1), dtype=np.uint8), codes)
+    expected = np.mean([sum(ranking[:k]) / sum(ranking) for ranking in orders(distances, relevant)])
+    assert scores.recall_at_k == pytest.approx(expected, abs=1e-12)
+    assert scores.recall_k == k
+
+
+def near_and_far():
+    """Return sparse 16-bit codes, many of them within a few bits of each other, and their labels."""
+    rng = np.random.default_rng(8)
+    codes = pack_codes(rng.choice([-1, 1], p=[0.85, 0.15], size=(260, 16)))
+    codes[:2] = 255  # far from all
+    return codes[:60], codes[60:], rng.integers(0, 4, 60), rng.integers(0, 4, 200)
+
+
+def test_precision_within_radius_2_counts_an_empty_ball_as_0():
+    xq, xb, yq, yb = near_and_far()
+    shares = []
+    for code, label in zip(xq, yq, strict=True):
+        inside = [yb[j] == label for j in range(200) if hamming_distances(code[None], xb[j][None])[0, 0] <= 2]
+        shares.append(sum(inside) / len(inside) if inside else 0.0)
+    assert 0.0 in shares
+    assert Scorer(yq, yb).codes(xq, xb).precision_radius_2 == pytest.approx(np.mean(shares))
+
+
+def test_a_curve_has_precision_and_recall_within_every_radius():
+    xq, xb, yq, yb = near_and_far()
+    curve = Scorer(yq, yb).curve(xq, xb)
+    distances, relevant = hamming_distances(xq, xb), yq[:, None] == yb[None, :]
+    for radius in range(17):
+        inside = distances <= radius
+        recall = [(inside[i] & relevant[i]).sum() / relevant[i].sum() for i in range(60)]
+        precision = [(inside[i] & relevant[i]).sum() / inside[i].sum() for i in range(60) if inside[i].any()]
+        assert curve.recall[radius] == pytest.approx(np.mean(recall))
+        assert curve.precision[radius] == pytest.approx(np.mean(precision))
+    assert curve.recall[-1] == 1
+    far = Scorer([0], [0, 1]).curve(np.array([[255]], dtype=np.uint8), np.array([[0], [1]], dtype=np.uint8))
+    np.testing.assert_array_equal(far.precision, [*[np.nan] * 7, 0.0, 0.5])
+
+
+def test_asymmetric_scores_are_products_with_stored_signs_largest_first():
+    rng = np.random.default_rng(9)
+    codes, scores = rng.integers(0, 4, (150, 2), dtype=np.uint8), rng.normal(size=(20, 16))
+    yq, yb = rng.integers(0, 3, 20), rng.integers(0, 3, 150)
+    products = np.array(
+        [
+            [sum(f * b for f, b in zip(row, signs, strict=True)) for signs in unpack_codes(codes)]
+            for row in scores
+        ]
+    )
+    relevant = yq[:, None] == yb[None, :]
+    found = Scorer(yq, yb, k=7).asymmetric(scores, codes)
+    distances = np.round(-products, 9)
+    assert found.mean_average_precision == pytest.approx(
+        mean_average_precision(distances, relevant), abs=1e-12
+    )
+    assert found.precision_at_k == pytest.approx(precision_at_k(distances, relevant, k=7).mean())
+    assert np.isnan(found.precision_radius_2)
 
 
 def test_queries_without_a_relevant_item_are_counted_and_left_out():
@@ -184,7 +277,7 @@ def test_embeddings_are_ranked_by_cosine_similarity():
     rng = np.random.default_rng(5)
     x, labels = rng.normal(size=(120, 6)).astype(np.float32), rng.integers(0, 3, 120)
     scale = rng.uniform(0.1, 10, (100, 1)).astype(np.float32)
-    scores = score_embeddings(x[:20], x[20:] * scale, labels[:20], labels[20:])
+    scores = Scorer(labels[:20], labels[20:]).embeddings(x[:20], x[20:] * scale)
     cosine = np.array([[q @ b / np.linalg.norm(q) / np.linalg.norm(b) for b in x[20:]] for q in x[:20]])
     relevant = labels[:20, None] == labels[None, 20:]
     assert scores.mean_average_precision == pytest.approx(mean_average_precision(-cosine, relevant), abs=1e-6)
@@ -198,7 +291,7 @@ def test_equal_embeddings_tie(dim, n):
         labels = ["b"] * n
         labels[position] = "a"
         for query in queries:
-            scores = score_embeddings(query[None], x, ["a"], labels, k=1)
+            scores = Scorer(["a"], labels, k=1).embeddings(query[None], x)
             assert scores.precision_at_k == pytest.approx(1 / n)
 
 
@@ -217,3 +310,17 @@ def test_labels_must_be_as_many_as_codes():
     codes = np.zeros((2, 1), dtype=np.uint8)
     with pytest.raises(LabelError, match="Expected 2 database labels, one per database code, got 1"):
         score_codes(codes, codes, [0, 1], [0])
+
+
+def test_sides_must_be_of_one_length():
+    narrow, wide = np.zeros((1, 1), dtype=np.uint8), np.zeros((1, 2), dtype=np.uint8)
+    with pytest.raises(CodeShapeError, match="Cannot compare codes of 8 bits with codes of 16 bits"):
+        Scorer(["a"], ["a"]).codes(narrow, wide)
+    with pytest.raises(CodeShapeError, match="Cannot compare 8 scores with codes of 16 bits"):
+        Scorer(["a"], ["a"]).asymmetric(np.zeros((1, 8)), wide)
+
+
+def test_labels_that_are_all_missing_leave_nothing_to_score():
+    codes = np.zeros((2, 1), dtype=np.uint8)
+    with pytest.raises(LabelError, match="None of the 2 queries"):
+        score_codes(codes, codes, [(), ()], [(), ()])

@@ -6,16 +6,33 @@ from sklearn.base import clone
 
 from hashing import rotation as rotations
 from hashing.codebook import class_codebooks
-from hashing.codes import hamming_distances, split_records, unpack_codes
+from hashing.codes import hamming_distances, unpack_codes
 from hashing.errors import CodeLengthError, HashingError, LabelError
+from hashing.layout import CodeLayout
 from hashing.metrics import score_codes
 from hashing.peers import projection
 from hashing.peers.codebook_ridge import CodebookRidgeHasher
+from hashing.peers.cosdish import COSDISHHasher
+from hashing.peers.fsdh import FSDHHasher
+from hashing.peers.fssh import FSSHHasher
+from hashing.peers.hashing_baseline import HashingBaselineHasher
 from hashing.peers.itq import ITQHasher
 from hashing.peers.lsh import LSHHasher
+from hashing.peers.scdh import SCDHHasher
+from hashing.peers.sdh import SDHHasher
 from hashing.rotation import fit_rotation, principal_axes
 
-PEERS = [LSHHasher, ITQHasher, CodebookRidgeHasher]
+PEERS = [
+    LSHHasher,
+    ITQHasher,
+    HashingBaselineHasher,
+    CodebookRidgeHasher,
+    SDHHasher,
+    FSDHHasher,
+    FSSHHasher,
+    COSDISHHasher,
+    SCDHHasher,
+]
 LENGTHS = (8, 16, 40)
 
 
@@ -38,15 +55,16 @@ class TestEveryPeer:
         assert hasher.lengths_ == LENGTHS
         assert (records.dtype, records.shape) == (np.uint8, (420, 8))
         assert hasher.get_feature_names_out().shape == (8,)
-        codes = split_records(records, LENGTHS)
+        codes = CodeLayout(LENGTHS).split(records)
         for bits in LENGTHS:
             shares = (unpack_codes(codes[bits]) > 0).mean(axis=0)
-            assert ((shares > 0) & (shares < 1)).all()  # no bit is constant
+            # A bit of a random code of six classes is constant once in 32.
+            assert ((shares > 0) & (shares < 1)).mean() >= 0.75
 
     def test_codes_are_signs_of_projected_features(self, peer, clusters):
         x, labels = clusters
         hasher = peer(lengths=LENGTHS, random_state=0).fit(x, labels)
-        codes = split_records(hasher.transform(x[:9]), LENGTHS)
+        codes = CodeLayout(LENGTHS).split(hasher.transform(x[:9]))
         for row, embedding in enumerate(x[:9]):
             features = hasher.feature_map_(embedding[None])[0]
             for bits in LENGTHS:
@@ -82,7 +100,7 @@ class TestEveryPeer:
 def test_what_knows_more_ranks_better(clusters):
     x, labels = clusters
     scores = []
-    for peer in PEERS:
+    for peer in (LSHHasher, ITQHasher, CodebookRidgeHasher):
         records = peer(lengths=(16,), random_state=0).fit(x[:300], labels[:300]).transform(x)
         scores.append(
             score_codes(records[300:], records[:300], labels[300:], labels[:300]).mean_average_precision

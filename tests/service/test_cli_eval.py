@@ -3,8 +3,10 @@
 import json
 from itertools import product
 
+import numpy as np
 import pytest
 
+from hashing.methods import HASHING_METHODS
 from service.scenes.gallery import write_gallery
 from service.vision.descriptor import DescriptorBackbone
 from tests.service.command import polyhash
@@ -40,7 +42,10 @@ def test_json_has_a_row_for_every_method_length_and_seed_and_says_where_it_comes
         *((method, bits, seed) for seed, method, bits in product(range(2), METHODS, (16, 32))),
     ]
     for row in rows:
-        assert set(row) == {"method", "bits", "seed", "map", "precision_at_10", "fit_s", "encode_s"}
+        assert set(row) == {
+            *("setting", "method", "scoring", "bits", "seed", "map", "precision_at_10"),
+            *("recall_at_100", "precision_radius_2", "fit_s", "encode_s"),
+        }
         assert 0 < row["map"] <= 1
         assert 0 < row["precision_at_10"] <= 1
     figures = {(row["method"], row["seed"], row["bits"]): row["map"] for row in rows}
@@ -58,14 +63,18 @@ def test_the_figures_are_the_same_each_time(scenes):
 
 
 def test_files_and_table_are_written(scenes, tmp_path):
-    done = evaluate(scenes, "--seeds", "1", "--json", tmp_path / "f.json", "--plot", tmp_path / "p.png")
+    files = ("--json", tmp_path / "f.json", "--plot", tmp_path / "p.png", "--plot-pr", tmp_path / "pr.png")
+    done = evaluate(scenes, "--seeds", "1", *files)
     assert done.status == 0
     assert len(json.loads((tmp_path / "f.json").read_text())["results"]) == 6
-    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    for name in ("p.png", "pr.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     title, headings, *lines = done.out.splitlines()
     assert title.endswith(":train, descriptor")
-    assert headings.split() == ["method", "bits", "mAP", "+-", "P@10", "seeds"]
-    assert [line.split()[0] for line in lines] == ["cosine", "chance", "jmh", "jmh", "lsh", "lsh"]
+    assert headings.split() == [
+        *("setting", "method", "scoring", "bits", "mAP", "+-", "P@10", "R@100", "P", "radius", "2", "seeds")
+    ]
+    assert [line.split()[1] for line in lines] == ["cosine", "chance", "jmh", "jmh", "lsh", "lsh"]
 
 
 def test_kept_embeddings_are_not_computed_again(scenes, tmp_path, monkeypatch):
@@ -109,6 +118,10 @@ def test_images_in_both_sets_and_bad_ones_are_told(scenes, tmp_path):
         (["--plot", "/nowhere/p.png"], 1, "/nowhere/p.png: No such file or directory."),
         (["--backbone", "/nowhere"], 1, "/nowhere"),
         (["--lengths", "9"], 2, "multiples of 8"),
+        (["--settings", "clean,dirty"], 2, "Settings are some of"),
+        (["--settings", "unseen"], 1, "Unseen classes need at least 4 classes"),
+        (["--baseline", "itq"], 2, "'itq' is not among --methods"),
+        (["--holdout", "0.5"], 2, "Give either --query SET or --holdout SHARE"),
         (["--seeds", "0"], 2, "seeds"),
     ],
 )
@@ -128,3 +141,122 @@ def test_queries_without_a_relevant_image_are_told(scenes, tmp_path):
     done = evaluate(scenes, "--query", other.parent, "--seeds", "1")
     assert (done.status, done.out) == (1, "")
     assert "None of the 1 queries shares a label with any of the 18 images" in done.err
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """Return a folder of five blobs of features, those of a query apart by split."""
+    folder = tmp_path_factory.mktemp("features")
+    rng = np.random.default_rng(0)
+    classes = np.arange(100) % 5
+    centres = rng.normal(size=(5, 12))
+    np.savez(
+        folder / "features.npz",
+        features=(centres[classes] + 0.3 * rng.normal(size=(100, 12))).astype(np.float32),
+        labels=classes,
+        label_names=np.array([*"abcde"]),
+        split=np.where(rng.random(100) < 0.2, "query", "train"),
+    )
+    return folder
+
+
+def of_features(folder, *arguments):
+    return polyhash(
+        *("eval", "hashing", "--methods", "codebook,lsh", "--lengths", "8,16", "--seeds", "2"),
+        *("--train", folder, *arguments),
+    )
+
+
+def test_features_are_measured_in_every_setting_without_a_backbone(features):
+    split = (f"{features}:train", "--query", f"{features}:query")
+    done = of_features(*split, "--settings", "clean,noise,few,unseen", "--asymmetric", "--json", "-")
+    assert (done.status, done.err) == (0, "")
+    rows = done.document["results"]
+    per_fit = 2 * 2 * 2 * 2  # methods, lengths, seeds, scorings
+    assert [sum(row["setting"] == name for row in rows) for name in ("clean", "noise", "few", "unseen")] == [
+        *(per_fit + 2, per_fit + 2, per_fit + 2, per_fit + 4)
+    ]
+    best = {row["method"]: row["map"] for row in rows if (row["setting"], row["bits"]) == ("clean", 16)}
+    assert best["codebook"] > 0.9
+
+
+def test_shares_change_the_settings(features):
+    split = (
+        f"{features}:train",
+        "--query",
+        f"{features}:query",
+        "--json",
+        "-",
+        "--settings",
+        "noise,few,unseen",
+    )
+    usual, other = (
+        of_features(*split, *shares).document["results"]
+        for shares in ((), ("--noise", "0.8", "--labelled", "0.9", "--unseen", "0.6"))
+    )
+    for setting in ("noise", "few", "unseen"):
+        one, two = (
+            [row["map"] for row in rows if (row["setting"], row["method"]) == (setting, "codebook")]
+            for rows in (usual, other)
+        )
+        assert one != two
+
+
+def test_a_share_of_the_database_can_be_held_out_as_queries(features):
+    done = of_features(features, "--holdout", "0.25", "--backbone", "descriptor")
+    assert done.status == 0
+    assert done.err.splitlines() == ["The sets hold features, so --backbone is not used."]
+    assert done.out.splitlines()[0] == f"25% against {features.name}, features"
+
+
+def test_training_on_held_out_queries_is_told(features):
+    done = of_features(f"{features}:train", "--database", features, "--holdout", "0.25")
+    assert done.status == 0
+    assert "images stand in both training and database, so queries may be trained on." in done.err
+
+
+def test_training_on_queries_is_told(features):
+    done = of_features(features, "--database", f"{features}:train", "--query", f"{features}:query")
+    assert done.status == 0
+    assert "images stand in both query and training; figures are higher for it." in done.err
+
+
+def test_methods_are_compared_in_pairs_with_the_baseline(features):
+    done = of_features(features, "--holdout", "0.25", "--baseline", "lsh")
+    lines = done.out.splitlines()
+    at = lines.index("Above lsh, in pairs over seeds, with 95 % intervals")
+    assert lines[at + 1].split() == ["setting", "method", "scoring", "bits", "mAP", "from", "to", "above"]
+    assert [line.split()[3] for line in lines[at + 2 :]] == ["8", "16", "all"]
+    assert all(line.split()[4].startswith("+0.") for line in lines[at + 2 :])
+    assert all(line.endswith("2/2") for line in lines[at + 2 :])
+
+
+def test_features_and_pictures_cannot_be_mixed(features, scenes):
+    done = of_features(features, "--query", f"{scenes}:query")
+    assert (done.status, done.out) == (1, "")
+    assert "holds features and" in done.err
+    assert "Give sets of one kind." in done.err
+
+
+def test_features_have_no_label_columns_and_one_width(features, tmp_path):
+    done = of_features(features, "--holdout", "0.2", "--label", "colour")
+    assert (done.status, "Leave --label out" in done.err) == (1, True)
+    np.savez(
+        tmp_path / "features.npz",
+        features=np.zeros((2, 3)),
+        labels=np.eye(2),
+        label_names=np.array(["a", "b"]),
+    )
+    done = of_features(features, "--query", tmp_path)
+    assert (done.status, "Features of different width cannot be compared: 12 of" in done.err) == (1, True)
+
+
+def test_neither_queries_nor_a_share_of_them_is_wrong_usage(features):
+    done = of_features(features)
+    assert (done.status, "Give either --query SET or --holdout SHARE" in done.err) == (2, True)
+
+
+def test_the_help_names_every_method():
+    done = polyhash("eval", "hashing", "--help")
+    assert done.status == 0
+    assert all(name in done.out for name in HASHING_METHODS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hashing.codes import record_slices
+from hashing.layout import CodeLayout
 from service.storage.store import Store
 from tests.service.command import polyhash, start_polyhash, write_pictures
 
@@ -36,7 +36,7 @@ def codes(store):
     with Store.open(store, purpose="test", writable=False) as opened:
         (hasher,) = (m for m in opened.catalog.models() if m.kind.value == "hasher")
         (chunk,) = opened.catalog.records(hasher=hasher.identity)
-    parts = record_slices((16, 64))
+    parts = CodeLayout((16, 64)).record_slices
     return {
         bits: dict(zip(chunk.image_ids.tolist(), chunk.records[:, parts[bits]], strict=True))
         for bits in (16, 64)

@@ -116,6 +116,16 @@ def test_a_whole_session_answers_in_plain_records(connect, address, tmp_path):
         assert (stats.lengths, stats.hasher) == ((16, 32), FakeHasher.identity)
 
 
+def test_the_record_of_nested_codes_is_searched_at_every_length(connect):
+    with served(new_application(hasher=FakeHasher(nested=True))) as address, connect(address) as client:
+        list(client.ingest(images(3)))
+        encoding = client.encode(png(1))
+        assert encoding.codes == {16: encoding.record[:2], 32: encoding.record}
+        for bits in (16, 32):
+            found = client.search(code=encoding.record, bits=bits)
+            assert found.hits == client.search(image=png(1), bits=bits).hits
+
+
 def test_refused_calls_raise_all_that_the_server_said(connect, address):
     with (
         connect(address) as client,

@@ -10,6 +10,7 @@ import pytest
 
 from hashing.errors import HasherFileError
 from hashing.hasher_file import load_hasher
+from hashing.methods import HASHING_METHODS
 from service import compose
 from service.client import Client
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError, PreconditionError
@@ -240,11 +241,8 @@ def test_serving_lasts_as_long_as_its_context(store):
 def test_methods_are_found_by_name():
     methods = compose.hashing_methods(["lsh", "jmh"])
     assert list(methods) == ["lsh", "jmh"]
-    X = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
-    for learner in compose.hashing_methods(list(compose.HASHING_METHODS)).values():
-        records = learner((8, 16), 0).fit(X, [(str(i % 3),) for i in range(30)]).transform(X)
-        assert (records.shape, records.dtype) == ((30, 3), np.uint8)
+    assert list(compose.hashing_methods(list(HASHING_METHODS))) == list(HASHING_METHODS)
     with pytest.raises(
-        InvalidArgumentError, match=r"no hashing method 'sh'\. Choose from jmh, codebook, itq, lsh"
+        InvalidArgumentError, match=r"no hashing method 'sh'\. Choose from jmh, jmh-fixed, nested"
     ):
         compose.hashing_methods(["jmh", "sh"])

@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 
 from hashing.codes import pack_codes
+from hashing.metrics import Scorer
 from service.errors import InvalidArgumentError
-from service.usecases.evaluate import (
-    EvalRow,
-    LabelledEmbeddings,
-    evaluate_hashing,
-    evaluation_document,
-    sample_per_label,
-    summarise,
-)
+from service.usecases.evaluate import EvalRow, evaluate_hashing, evaluation_document
+from service.usecases.protocols import LabelledEmbeddings, Setting, draw_trial
 
 DIM = 6
 LENGTHS = (8, 16)
@@ -27,7 +22,7 @@ class Signs:
 
     def __init__(self, lengths, seed) -> None:
         rng = np.random.default_rng(seed)
-        self.maps = [rng.normal(size=(DIM, bits)).astype(np.float32) for bits in lengths]
+        self.maps = {bits: rng.normal(size=(DIM, bits)).astype(np.float32) for bits in lengths}
         self.seed = seed
         self.trained_on = None
 
@@ -35,8 +30,11 @@ class Signs:
         self.trained_on = (X, list(y))
         return self
 
-    def transform(self, X):
-        return np.hstack([pack_codes(X @ projection) for projection in self.maps])
+    def project(self, X):
+        return {bits: X @ projection for bits, projection in self.maps.items()}
+
+    def encode(self, X):
+        return {bits: pack_codes(scores) for bits, scores in self.project(X).items()}
 
 
 class Recorder:
@@ -71,8 +69,9 @@ def evaluate(**changes):
     return evaluate_hashing(**(options | changes))
 
 
-def row_of(rows, method, bits=0, seed=0):
-    (row,) = [row for row in rows if (row.method, row.bits, row.seed) == (method, bits, seed)]
+def row_of(rows, method, bits=0, seed=0, **more):
+    wanted = {"method": method, "bits": bits, "seed": seed} | more
+    (row,) = [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
     return row
 
 
@@ -115,7 +114,7 @@ def hamming(xq, xb, projection):
 
 def test_figures_are_those_of_plain_loops_for_every_length():
     rows = evaluate(seeds=[4])
-    for bits, projection in zip(LENGTHS, Signs(LENGTHS, 4).maps, strict=True):
+    for bits, projection in Signs(LENGTHS, 4).maps.items():
         row = row_of(rows, "signs", bits, 4)
         distances = hamming(QUERY.embeddings, DATABASE.embeddings, projection)
         assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances))
@@ -152,7 +151,7 @@ def test_any_shared_label_counts_and_unlabelled_images_never_do():
         embeddings=QUERY.embeddings, labels=[("a",), (), ("b", "c"), ("unknown",), ("a", "c"), ("b",), ("c",)]
     )
     row = row_of(evaluate(database=database, query=query), "signs", 16)
-    distances = hamming(query.embeddings, database.embeddings, Signs(LENGTHS, 0).maps[1])
+    distances = hamming(query.embeddings, database.embeddings, Signs(LENGTHS, 0).maps[16])
     assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances, query, database))
 
 
@@ -176,7 +175,7 @@ def test_there_is_one_row_per_method_length_and_seed_after_the_references():
 
 def test_seeds_reach_the_methods_and_nothing_else_is_random():
     rows = evaluate(seeds=[0, 1], clock=count(0.0).__next__)
-    assert rows == evaluate(seeds=[0, 1], clock=count(0.0).__next__)
+    assert repr(rows) == repr(evaluate(seeds=[0, 1], clock=count(0.0).__next__))  # NaN equals itself there
     assert row_of(rows, "signs", 8, 0).map != row_of(rows, "signs", 8, 1).map
 
 
@@ -216,58 +215,97 @@ def test_a_limit_per_label_draws_the_same_images_for_all_methods_and_others_for_
     assert not np.array_equal(drawn[0][0], drawn[1][0])
 
 
-def test_a_sample_has_as_many_of_every_label_as_there_are():
-    labels = [("rare",), *[("common",)] * 9, (), ("common", "rare")]
-    picked = sample_per_label(labels, 3, rng=np.random.default_rng(0))
-    chosen = [labels[i] for i in picked]
-    assert list(picked) == sorted(set(picked))
-    assert sum("rare" in row for row in chosen) == 2
-    assert sum("common" in row for row in chosen) >= 3
-    assert () not in chosen
+def test_asymmetric_rows_rank_by_scores_and_come_beside_those_by_distance():
+    rows = evaluate(asymmetric=True)
+    assert [(row.scoring, row.bits) for row in rows] == [
+        *(("none", 0), ("none", 0)),
+        *(("hamming", 8), ("hamming", 16), ("asymmetric", 8), ("asymmetric", 16)),
+    ]
+    for bits, projection in Signs(LENGTHS, 0).maps.items():
+        distances = [
+            [round(-float(q @ projection @ np.sign(b @ projection)), 4) for b in DATABASE.embeddings]
+            for q in QUERY.embeddings
+        ]
+        row = row_of(rows, "signs", bits, scoring="asymmetric")
+        assert (row.map, row.precision_at_10) == pytest.approx(expected_figures(distances))
+        assert math.isnan(row.precision_radius_2)
+        assert not math.isnan(row_of(rows, "signs", bits, scoring="hamming").precision_radius_2)
 
 
-def test_a_sample_of_none_is_refused():
-    with pytest.raises(InvalidArgumentError, match="at least 1 training image per label, got 0"):
-        evaluate(train_per_label=0)
+TRAIN_4, DATABASE_4, QUERY_4 = (labelled(n, seed=n, classes=5) for n in (60, 50, 40))
+FOUR = {"train": TRAIN_4, "database": DATABASE_4, "query": QUERY_4}
 
 
-def row(method, bits, seed, value, **times):
-    times = {"fit_s": 1.0, "encode_s": 0.5} | times
-    return EvalRow(method=method, bits=bits, seed=seed, map=value, precision_at_10=value / 2, **times)
+@pytest.mark.parametrize("setting", list(Setting))
+def test_every_method_and_seed_gets_the_trial_of_its_setting(setting):
+    one, two = Recorder(), Recorder()
+    rows = evaluate(**FOUR, methods={"one": one, "two": two}, seeds=[3, 4], settings=[setting])
+    for seed, first, second in zip((3, 4), one.made, two.made, strict=True):
+        trial = draw_trial(setting, seed=seed, **FOUR)
+        for method in (first, second):
+            np.testing.assert_array_equal(method.trained_on[0], trial.train.embeddings)
+            assert method.trained_on[1] == list(trial.train.labels)
+        query, database = (first.encode(part.embeddings)[8] for part in (trial.query, trial.database))
+        scores = Scorer(trial.query.labels, trial.database.labels).codes(query, database)
+        assert row_of(rows, "one", 8, seed).map == scores.mean_average_precision
+        assert row_of(rows, "one", 8, seed).recall_at_100 == scores.recall_at_k
+    assert {row.setting for row in rows} == {setting.value}
 
 
-def test_summaries_hold_mean_and_sample_deviation_over_seeds():
-    values = [0.2, 0.5, 0.35]
-    rows = [row("m", 16, seed, value) for seed, value in enumerate(values)] + [row("m", 32, 0, 0.7)]
-    first, second = summarise(rows)
-    mean = sum(values) / 3
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
-    assert (first.method, first.bits, first.seeds) == ("m", 16, 3)
-    assert (first.map_mean, first.map_std) == pytest.approx((mean, deviation))
-    assert (first.precision_at_10_mean, first.precision_at_10_std) == pytest.approx((mean / 2, deviation / 2))
-    assert (second.bits, second.seeds, second.map_mean, second.map_std) == (32, 1, 0.7, 0.0)
+def test_references_are_measured_anew_only_where_the_sets_searched_change():
+    rows = evaluate(**FOUR, seeds=[3, 4], settings=[Setting.NOISE, Setting.UNSEEN])
+    references = [(row.setting, row.method, row.seed) for row in rows if row.scoring == "none"]
+    assert references == [
+        *(("noise", "cosine", 0), ("noise", "chance", 0)),
+        *(("unseen", name, seed) for seed in (3, 4) for name in ("cosine", "chance")),
+    ]
+
+
+def test_shares_reach_the_draw():
+    recorder = Recorder()
+    evaluate(
+        **FOUR, methods={"signs": recorder}, settings=[Setting.FEW, Setting.NOISE], labelled=0.5, noise=0.1
+    )
+    few, noisy = (method.trained_on[1] for method in recorder.made)
+    assert sum(names != () for names in few) == pytest.approx(30, abs=3)
+    assert sum(a != b for a, b in zip(noisy, TRAIN_4.labels, strict=True)) == 6
+
+
+def test_progress_counts_the_fits_of_all_settings():
+    progress = []
+    evaluate(**FOUR, settings=list(Setting), seeds=[0, 1], on_progress=lambda *step: progress.append(step))
+    assert progress == [(done, 8) for done in range(1, 9)]
+
+
+def test_curves_are_handed_over_on_request():
+    curves = []
+    evaluate(seeds=[0, 1], on_curve=curves.append)
+    assert [(c.setting, c.method, c.bits, c.seed) for c in curves] == [
+        ("clean", "signs", bits, seed) for seed in (0, 1) for bits in LENGTHS
+    ]
+    learner = Signs(LENGTHS, 1)
+    query, database = learner.encode(QUERY.embeddings)[16], learner.encode(DATABASE.embeddings)[16]
+    expected = Scorer(QUERY.labels, DATABASE.labels).curve(query, database)
+    np.testing.assert_array_equal(curves[3].recall, expected.recall)
+    np.testing.assert_array_equal(curves[3].precision, expected.precision)
 
 
 def test_the_document_is_one_json_object_of_the_agreed_form():
+    figures = {"map": 0.5, "precision_at_10": 0.25, "recall_at_100": 0.75, "fit_s": 1.0, "encode_s": 0.5}
+    key = {"setting": "clean", "method": "jmh", "scoring": "asymmetric", "bits": 16, "seed": 0}
     document = evaluation_document(
-        [row("jmh", 16, 0, 0.5)], command="polyhash eval", commit="abc", date="2025-01-02", hardware="2 cores"
+        [EvalRow(**key, **figures, precision_radius_2=math.nan)],
+        command="polyhash eval",
+        commit="abc",
+        date="2025-01-02",
+        hardware="2 cores",
     )
-    assert json.loads(json.dumps(document)) == {
+    assert json.loads(json.dumps(document, allow_nan=False)) == {
         "command": "polyhash eval",
         "commit": "abc",
         "date": "2025-01-02",
         "hardware": "2 cores",
-        "results": [
-            {
-                "method": "jmh",
-                "bits": 16,
-                "seed": 0,
-                "map": 0.5,
-                "precision_at_10": 0.25,
-                "fit_s": 1.0,
-                "encode_s": 0.5,
-            }
-        ],
+        "results": [key | figures | {"precision_radius_2": None}],
     }
 
 

@@ -169,6 +169,13 @@ def test_the_code_of_an_image_is_its_part_of_the_record():
     assert gallery.code_of(77, bits=16) is None
 
 
+def test_a_nested_record_is_its_longest_code():
+    gallery = new_gallery(hasher=FakeHasher(nested=True))
+    gallery.add([new_image(1, record=np.arange(4, dtype=np.uint8))])
+    assert gallery.code_of(FIRST_ID, bits=16).tolist() == [0, 1]
+    assert gallery.code_of(FIRST_ID, bits=32).tolist() == [0, 1, 2, 3]
+
+
 def test_without_a_hasher_images_are_kept_and_searches_say_what_is_missing():
     gallery = new_gallery(coded=False)
     image = replace(new_image(1), record=None)
@@ -178,6 +185,7 @@ def test_without_a_hasher_images_are_kept_and_searches_say_what_is_missing():
     assert gallery.code_of(ack.image_id, bits=16) is None
     for refused in (
         lambda: gallery.check_bits(None),
+        lambda: gallery.layout,
         lambda: gallery.encode(image.embedding[np.newaxis]),
     ):
         with pytest.raises(PreconditionError, match=r"no hasher yet.*polyhash train hasher") as caught:

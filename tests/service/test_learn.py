@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hashing.layout import CodeLayout
 from service.errors import PreconditionError
 from service.ports import ModelKind
 from service.usecases.learn import encode_catalog, read_training_set
@@ -16,6 +17,7 @@ class SumHasher:
     identity = "sum@0123456789ab"
     backbone_identity = BACKBONE
     lengths = (32,)
+    layout = CodeLayout((32,))
 
     def encode(self, embeddings):
         return embeddings.sum(axis=1, dtype=np.float32)[:, np.newaxis].view(np.uint8)

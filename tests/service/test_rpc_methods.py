@@ -67,6 +67,11 @@ def stubs():
 
 
 @pytest.fixture(scope="module")
+def nested():
+    yield from connected(FakeHasher(nested=True))
+
+
+@pytest.fixture(scope="module")
 def untrained():
     yield from connected(None)
 
@@ -123,10 +128,13 @@ def test_search_by_id_leaves_out_the_query_and_by_code_keeps_it(stubs):
     ]
 
 
-def test_search_by_whole_record_equals_search_by_image(stubs):
-    codes = stubs.analysis.Encode(analysis_service_pb2.EncodeRequest(image=png(2)), timeout=TIMEOUT_S).codes
-    record = b"".join(code.code for code in codes)
-    assert search(stubs, code=record, bits=16).hits == search(stubs, image=png(2), bits=16).hits
+@pytest.mark.parametrize("kind", ["stubs", "nested"])
+def test_search_by_whole_record_equals_search_by_image(kind, request):
+    stubs = request.getfixturevalue(kind)
+    encode = analysis_service_pb2.EncodeRequest(image=png(2))
+    record = stubs.analysis.Encode(encode, timeout=TIMEOUT_S).record
+    for bits in (16, 32):
+        assert search(stubs, code=record, bits=bits).hits == search(stubs, image=png(2), bits=bits).hits
 
 
 def test_search_takes_the_longest_code_and_ten_hits_when_not_told(stubs):
@@ -204,7 +212,13 @@ def test_encode_returns_every_length_of_the_record_and_the_models(stubs):
     answer = stubs.analysis.Encode(analysis_service_pb2.EncodeRequest(image=png(2)), timeout=TIMEOUT_S)
     assert [(code.bits, len(code.code)) for code in answer.codes] == [(16, 2), (32, 4)]
     assert answer.codes[1].code == search(stubs, image=png(2)).code
+    assert answer.record == answer.codes[0].code + answer.codes[1].code
     assert (answer.hasher, answer.backbone) == ("fake-hasher@000000000000", "fake-backbone@000000000000")
+
+
+def test_the_record_of_nested_codes_is_the_longest_which_begins_with_the_others(nested):
+    answer = nested.analysis.Encode(analysis_service_pb2.EncodeRequest(image=png(2)), timeout=TIMEOUT_S)
+    assert {code.bits: code.code for code in answer.codes} == {16: answer.record[:2], 32: answer.record}
 
 
 @pytest.mark.parametrize("content", [b"", b"words", bytes(MAX_IMAGE_BYTES + 1)])

@@ -24,15 +24,16 @@ from tests.contracts.fakes import (
 from tests.contracts.memory_catalog import MemoryCatalog
 
 PART = {16: slice(0, 2), 32: slice(2, 6)}  # of a record of 16 and 32 bits
+NESTED_PART = {16: slice(0, 2), 32: slice(0, 4)}  # the same if the short code begins the long one
 
 
-def searcher_over(records, *, deleted=()):
+def searcher_over(records, *, deleted=(), nested=False):
     """Return a searcher over images with these code records; ids ascend from FIRST_ID."""
     gallery = Gallery(
         MemoryCatalog(),
         MemoryOriginals(),
         backbone_identity=FakeBackbone.identity,
-        hasher=FakeHasher(),
+        hasher=FakeHasher(nested=nested),
         index_factory=build_index,
     )
     gallery.load()
@@ -60,11 +61,11 @@ def searcher_over(records, *, deleted=()):
     return Searcher(gallery, FakeBackbone(), decode=decode_image)
 
 
-def by_hand(code, records, *, bits, k, max_distance=None, without=()):
+def by_hand(code, records, *, bits, k, max_distance=None, without=(), part=PART):
     """Return (distance, id) of the nearest, from the definition."""
     pairs = []
     for position, record in enumerate(records):
-        there = record[PART[bits]]
+        there = record[part[bits]]
         distance = sum((a ^ b).bit_count() for a, b in zip(code, there, strict=True))
         if FIRST_ID + position not in without and (max_distance is None or distance <= max_distance):
             pairs.append((distance, FIRST_ID + position))
@@ -96,6 +97,24 @@ def test_a_code_or_a_whole_record_finds_what_comparing_by_hand_finds(records, co
         assert pairs(answer) == expected
         assert [hit.rank for hit in answer.hits] == list(range(1, len(expected) + 1))
         assert (answer.code, answer.bits) == (code[PART[bits]], bits)
+
+
+nested_record = record.map(lambda content: content[:4])
+
+
+@settings(max_examples=60, deadline=None)
+@given(records=st.lists(nested_record, min_size=1, max_size=25), code=nested_record, **request)
+def test_nested_codes_are_searched_at_every_length(records, code, bits, k, max_distance):
+    searcher = searcher_over(records, nested=True)
+    short = code[NESTED_PART[bits]]
+    for query in (CodeQuery(code=code), CodeQuery(code=short)):
+        answer = searcher.search(SearchRequest(query=query, bits=bits, k=k, max_distance=max_distance))
+        assert pairs(answer) == by_hand(
+            short, records, bits=bits, k=k, max_distance=max_distance, part=NESTED_PART
+        )
+        assert answer.code == short
+    by_id = searcher.search(SearchRequest(query=IdQuery(image_id=FIRST_ID), bits=bits, k=1))
+    assert by_id.code == records[0][NESTED_PART[bits]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -206,6 +225,17 @@ def test_a_code_of_another_size_is_refused(application, size):
     with pytest.raises(InvalidArgumentError, match=message) as caught:
         application.searcher.search(SearchRequest(query=CodeQuery(code=bytes(size))))
     assert (caught.value.reason, caught.value.field) == ("CODE_SIZE", "code")
+
+
+@pytest.mark.parametrize(
+    "size", [1, 3, 6]
+)  # six bytes are both codes side by side, which a nested record is not
+def test_a_code_of_another_size_is_refused_if_nested(size):
+    message = f"A code of 16 bits has 2 bytes and a whole record 4, got {size} bytes"
+    with pytest.raises(InvalidArgumentError, match=message):
+        searcher_over([bytes(4)], nested=True).search(
+            SearchRequest(query=CodeQuery(code=bytes(size)), bits=16)
+        )
 
 
 def test_a_length_that_the_model_lacks_is_refused(application):

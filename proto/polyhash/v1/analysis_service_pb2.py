@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"polyhash/v1/analysis_service.proto\x12\x0bpolyhash.v1\"\x1e\n\rEncodeRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"T\n\x0e\x45ncodeResponse\x12 \n\x05\x63odes\x18\x01 \x03(\x0b\x32\x11.polyhash.v1.Code\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x03 \x01(\t\"\"\n\x04\x43ode\x12\x0c\n\x04\x62its\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x0c\x32T\n\x0f\x41nalysisService\x12\x41\n\x06\x45ncode\x12\x1a.polyhash.v1.EncodeRequest\x1a\x1b.polyhash.v1.EncodeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"polyhash/v1/analysis_service.proto\x12\x0bpolyhash.v1\"\x1e\n\rEncodeRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"d\n\x0e\x45ncodeResponse\x12 \n\x05\x63odes\x18\x01 \x03(\x0b\x32\x11.polyhash.v1.Code\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x03 \x01(\t\x12\x0e\n\x06record\x18\x04 \x01(\x0c\"\"\n\x04\x43ode\x12\x0c\n\x04\x62its\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x0c\x32T\n\x0f\x41nalysisService\x12\x41\n\x06\x45ncode\x12\x1a.polyhash.v1.EncodeRequest\x1a\x1b.polyhash.v1.EncodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODEREQUEST']._serialized_start=51
   _globals['_ENCODEREQUEST']._serialized_end=81
   _globals['_ENCODERESPONSE']._serialized_start=83
-  _globals['_ENCODERESPONSE']._serialized_end=167
-  _globals['_CODE']._serialized_start=169
-  _globals['_CODE']._serialized_end=203
-  _globals['_ANALYSISSERVICE']._serialized_start=205
-  _globals['_ANALYSISSERVICE']._serialized_end=289
+  _globals['_ENCODERESPONSE']._serialized_end=183
+  _globals['_CODE']._serialized_start=185
+  _globals['_CODE']._serialized_end=219
+  _globals['_ANALYSISSERVICE']._serialized_start=221
+  _globals['_ANALYSISSERVICE']._serialized_end=305
 # @@protoc_insertion_point(module_scope)

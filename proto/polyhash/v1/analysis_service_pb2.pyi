@@ -49,13 +49,18 @@ class EncodeResponse(_message.Message):
     CODES_FIELD_NUMBER: _builtins.int
     HASHER_FIELD_NUMBER: _builtins.int
     BACKBONE_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
     hasher: _builtins.str
     """Identity of the hasher that made them, `NAME@HEX12`."""
     backbone: _builtins.str
     """Identity of the backbone whose embedding was hashed, `NAME@HEX12`."""
+    record: _builtins.bytes
+    """The whole code record, as the gallery keeps it: the codes side by side, shortest first, or only the longest code where
+    every code is the beginning of the next longer one.
+    """
     @_builtins.property
     def codes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Code]:
-        """One code per length, shortest first. Side by side they are the code record."""
+        """One code per length, shortest first."""
 
     def __init__(
         self,
@@ -63,10 +68,11 @@ class EncodeResponse(_message.Message):
         codes: _abc.Iterable[Global___Code] | None = ...,
         hasher: _builtins.str = ...,
         backbone: _builtins.str = ...,
+        record: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "codes", b"codes", "hasher", b"hasher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "codes", b"codes", "hasher", b"hasher", "record", b"record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,9 +62,7 @@ class SearchRequest(_message.Message):
     image_id: _builtins.int
     """An image of the gallery, 1 or more. It is left out of its own answer."""
     code: _builtins.bytes
-    """A code of the compared length, or a whole code record (all lengths of the model side by side, shortest first).
-    Bit 0 is the low bit of byte 0.
-    """
+    """A code of the compared length, or a whole code record as EncodeResponse has it. Bit 0 is the low bit of byte 0."""
     bits: _builtins.int
     """Code length to compare in bits, one of the model's. 0 means the longest."""
     k: _builtins.int

@@ -1,0 +1,97 @@
+"""The image sets that hashing methods are compared on: what is searched, what is searched for, what is trained on.
+
+In: a set's name, and the file of its embeddings. Out: train, database and query sets. Making that file is left to
+`embeddings`, what is done to labels to `service.usecases.protocols`.
+
+Convention: queries are in no other part, and what is trained on is not searched, but for CIFAR-10, whose usual protocol
+searches the training images too (01-hashing 2.1, I').
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from service.usecases.protocols import LabelledEmbeddings, Trial, hold_out
+
+WHOLE = "all"  # the one part of a set whose queries are drawn
+LABEL_SEPARATOR = "|"
+PART_SEED = 0  # of the part of a database that is searched in place of all of it
+
+
+class SetError(Exception):
+    """There is no such set, it is not in the data folder, or it has no such backbone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSet:
+    """One set and its protocol.
+
+    Attributes:
+        backbones: What may embed it.
+        splits: The splits that are searched and searched for; None draws the queries.
+        n_queries: How many queries are drawn, anew for each seed, where no split names them.
+        train_per_label: Training images per class, drawn anew for each seed; None trains on all of the first split.
+        train_share: Train on this share of the first split, drawn anew for each seed, and search the rest: nothing that
+            is searched was trained on. None trains on what is searched, as protocol I' does.
+        database_size: Search only a part of this size, the same in every run; None searches all.
+        multi_label: Images have several labels.
+    """
+
+    backbones: tuple[str, ...] = ("mobilenet_v2", "descriptor")
+    splits: tuple[str, str] | None = None
+    n_queries: int = 0
+    train_per_label: int | None = None
+    train_share: float | None = None
+    database_size: int | None = None
+    multi_label: bool = False
+
+
+SETS = {
+    "corel1k": BenchmarkSet(splits=("train", "query"), train_share=0.5),
+    "caltech101": BenchmarkSet(splits=("train", "query"), train_share=0.5),
+    "mnist10k": BenchmarkSet(n_queries=1000, train_share=0.3),
+    "coco128": BenchmarkSet(splits=("train", "val"), train_share=0.5, multi_label=True),
+    "digits": BenchmarkSet(n_queries=300, train_share=0.5, backbones=("pixels",)),
+    "scene6": BenchmarkSet(n_queries=250, train_share=0.5, backbones=("features",), multi_label=True),
+    "cifar10": BenchmarkSet(splits=("train", "query"), train_per_label=500),
+}
+
+
+def find_set(name: str) -> BenchmarkSet:
+    """Return the set that a name means: NAME, or NAME@SIZE to search a part of its database.
+
+    Raises:
+        SetError: There is no such set.
+    """
+    base, _, size = name.partition("@")
+    if base not in SETS or not re.fullmatch(r"(@[1-9]\d*)?", name[len(base) :]):
+        raise SetError(
+            f"There is no set {name!r}. Choose from {', '.join(SETS)}; NAME@SIZE searches part of one."
+        )
+    return replace(SETS[base], database_size=int(size)) if size else SETS[base]
+
+
+def read_set(file: Path, chosen: BenchmarkSet, *, seed: int) -> Trial:
+    """Return train, database and query sets from a file of `embeddings`; the seed draws queries where no split does."""
+    with np.load(file) as parts:
+        if chosen.splits:
+            train, query = (_part(parts, split) for split in chosen.splits)
+        else:
+            images = _part(parts, WHOLE)
+            train, query = hold_out(images, chosen.n_queries / len(images), seed=seed)
+    database = train
+    if chosen.train_share:
+        database, train = hold_out(train, chosen.train_share, seed=seed)
+    if chosen.database_size and chosen.database_size < len(train):
+        order = np.random.default_rng(PART_SEED).permutation(len(train))
+        database = train.take(np.sort(order[: chosen.database_size]))
+    return Trial(train=train, database=database, query=query)
+
+
+def _part(parts: "np.lib.npyio.NpzFile", name: str) -> LabelledEmbeddings:
+    labels = [
+        tuple(joined.split(LABEL_SEPARATOR)) if joined else () for joined in parts[f"{name}/labels"].tolist()
+    ]
+    return LabelledEmbeddings(embeddings=parts[f"{name}/embeddings"].astype(np.float32), labels=labels)

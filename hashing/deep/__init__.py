@@ -1,0 +1,1 @@
+"""Hash heads trained by gradient; the only part of the package that imports torch."""

@@ -1,0 +1,72 @@
+"""Every hashing method by name, as it is compared: what learns, with which settings.
+
+In: a name, code lengths, a seed. Out: an estimator with `fit`, `encode` and `project`. Measuring is the callers'.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hashing.fusion import FusedHasher
+from hashing.joint import JointHasher
+from hashing.joint_cv import JointHasherCV
+from hashing.peers.codebook_ridge import CodebookRidgeHasher
+from hashing.peers.cosdish import COSDISHHasher
+from hashing.peers.fsdh import FSDHHasher
+from hashing.peers.fssh import FSSHHasher
+from hashing.peers.hashing_baseline import HashingBaselineHasher
+from hashing.peers.itq import ITQHasher
+from hashing.peers.lsh import LSHHasher
+from hashing.peers.scdh import SCDHHasher
+from hashing.peers.sdh import SDHHasher
+from hashing.peers.separate import SeparateHasher
+
+Lengths = tuple[int, ...]
+FUSED_FROM = (16, 32, 64, 128)  # what a fused code of any length takes its bits from
+
+
+def _deep(name: str, lengths: Lengths, seed: int) -> Any:  # noqa: ANN401 - torch is imported only when asked for
+    from hashing.deep.joint import DeepJointHasher  # noqa: PLC0415 - seconds
+    from hashing.deep.peers import CSQHasher, NHLHasher, OrthoHashHasher  # noqa: PLC0415 - seconds
+
+    kinds = {"deep": DeepJointHasher, "csq": CSQHasher, "orthohash": OrthoHashHasher, "nhl": NHLHasher}
+    return kinds[name](lengths=lengths, random_state=seed)
+
+
+def _codebook_cv(lengths: Lengths, seed: int) -> JointHasherCV:
+    """Return codebook + ridge with its ridge chosen by validation: the joint objective where nu and beta vanish."""
+    return JointHasherCV(
+        JointHasher(lengths=lengths, random_state=seed),
+        candidates=({"nu": 1e-6, "beta": 0.0, "joint_encoding": False},),
+        per_length=False,
+    )
+
+
+# jmh, nested, separate and codebook-cv choose their settings by validation inside the training part; the others keep
+# those that were published with them, with our features and ridge. jmh-fixed is JointHasher with its defaults.
+HASHING_METHODS: Mapping[str, Callable[[Lengths, int], Any]] = {
+    "jmh": lambda lengths, seed: JointHasherCV(JointHasher(lengths=lengths, random_state=seed)),
+    "jmh-fixed": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
+    "nested": lambda lengths, seed: JointHasherCV(
+        JointHasher(lengths=lengths, nested=True, random_state=seed)
+    ),
+    "fused": lambda lengths, seed: FusedHasher(
+        lengths=lengths, estimator=JointHasher(lengths=FUSED_FROM, random_state=seed)
+    ),
+    "separate": lambda lengths, seed: SeparateHasher(
+        lengths=lengths, estimator=JointHasher(random_state=seed), tune=True
+    ),
+    "codebook": lambda lengths, seed: CodebookRidgeHasher(lengths=lengths, random_state=seed),
+    "codebook-cv": _codebook_cv,
+    "sdh": lambda lengths, seed: SDHHasher(lengths=lengths, random_state=seed),
+    "fsdh": lambda lengths, seed: FSDHHasher(lengths=lengths, random_state=seed),
+    "fssh": lambda lengths, seed: FSSHHasher(lengths=lengths, random_state=seed),
+    "cosdish": lambda lengths, seed: COSDISHHasher(lengths=lengths, random_state=seed),
+    "scdh": lambda lengths, seed: SCDHHasher(lengths=lengths, random_state=seed),
+    "deep": lambda lengths, seed: _deep("deep", lengths, seed),
+    "csq": lambda lengths, seed: _deep("csq", lengths, seed),
+    "orthohash": lambda lengths, seed: _deep("orthohash", lengths, seed),
+    "nhl": lambda lengths, seed: _deep("nhl", lengths, seed),
+    "baseline": lambda lengths, seed: HashingBaselineHasher(lengths=lengths, random_state=seed),
+    "itq": lambda lengths, seed: ITQHasher(lengths=lengths, random_state=seed),
+    "lsh": lambda lengths, seed: LSHHasher(lengths=lengths, random_state=seed),
+}

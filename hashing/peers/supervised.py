@@ -1,0 +1,72 @@
+"""What the supervised peers share: the features of the labelled samples, from which each learns its projections.
+
+In: embeddings and labels. Out: features and targets of the labelled samples, handed to the peer. Leaves the codes to it.
+"""
+
+from abc import abstractmethod
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from hashing.errors import HashingError, LabelError
+from hashing.features import FeatureKind, FeatureMap, fit_features
+from hashing.labels import Labels
+from hashing.peers.projection import ProjectionHasher, Projections
+
+
+class SupervisedProjectionHasher(ProjectionHasher):
+    """A peer that learns from labelled samples alone. Others are left out; a missing entry counts as 0."""
+
+    features: str
+    n_anchors: int | None
+    normalize: bool
+
+    @abstractmethod
+    def _learn_projections(
+        self,
+        features: Float64[np.ndarray, "n m"],
+        targets: Float[np.ndarray, "n c"],
+        lengths: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> Projections:
+        """Return the projections of every length from n labelled samples, targets[i, k] = 1 where i has class k."""
+
+    def _learn(
+        self,
+        embeddings: Float[np.ndarray, "n d"],
+        labels: Labels,
+        lengths: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> tuple[FeatureMap, Projections]:
+        if not labels.informative:
+            raise LabelError(
+                f"{type(self).__name__} learns from labels alone: expected at least two samples of different classes, "
+                "got none. Label some, or use ITQHasher."
+            )
+        kinds = [kind.value for kind in FeatureKind]
+        if self.features not in kinds:
+            raise HashingError(f"features must be one of {kinds}, got {self.features!r}.")
+        known = labels.labelled
+        feature_map = fit_features(
+            embeddings[known],
+            kind=FeatureKind(self.features),
+            normalize=self.normalize,
+            n_anchors=self.n_anchors,
+            rng=rng,
+        )
+        learned = self._learn_projections(feature_map(embeddings[known]), labels.targets[known], lengths, rng)
+        return feature_map, learned
+
+
+def check_parameters(*, above_zero: dict[str, float], at_least_one: dict[str, int]) -> None:
+    """Refuse hyper-parameters that are out of range.
+
+    Raises:
+        HashingError: A number is not finite and above 0, or a count is below 1.
+    """
+    for name, value in above_zero.items():
+        if not 0 < value < np.inf:
+            raise HashingError(f"{name} must be finite and above 0, got {value}.")
+    for name, count in at_least_one.items():
+        if count < 1:
+            raise HashingError(f"{name} must be at least 1, got {count}.")
