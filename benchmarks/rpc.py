@@ -24,7 +24,7 @@ from jaxtyping import Float32, Float64, UInt8
 from service import compose
 from service.circumstances import read_circumstances
 from service.client import Client
-from service.ports import NewImage
+from service.records import NewImage
 
 K = 10
 BLOCK = 500  # requests of one side before the other takes its turn

@@ -51,7 +51,7 @@ class FeatureMap:
 
     def __call__(self, embeddings: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n m1"]:
         """Return the features of n embeddings; the last is 1. Rows do not influence each other."""
-        x = _scaled(embeddings, self.normalize)
+        x = scaled(embeddings, self.normalize)
         for weight, bias in self.layers:
             x = np.maximum(x @ weight.astype(np.float64) + bias, 0.0)
         features = np.ones((len(x), len(self.mean) + 1))
@@ -85,7 +85,7 @@ def fit_features(
     """
     if kind is FeatureKind.LINEAR:
         n = len(embeddings)
-        sums = [_scaled(embeddings[i : i + FIT_ROWS], normalize).sum(axis=0) for i in range(0, n, FIT_ROWS)]
+        sums = [scaled(embeddings[i : i + FIT_ROWS], normalize).sum(axis=0) for i in range(0, n, FIT_ROWS)]
         return FeatureMap(
             kind=kind,
             normalize=normalize,
@@ -95,15 +95,21 @@ def fit_features(
         )
     wanted = min(n_anchors or MAX_ANCHORS, len(embeddings))
     rows = np.sort(rng.choice(len(embeddings), size=wanted, replace=False))
-    anchors = _scaled(embeddings[rows], normalize).astype(np.float32)
-    some = np.linspace(0, len(embeddings) - 1, min(FIT_ROWS, len(embeddings))).astype(int)
-    distances = _squared_distances(_scaled(embeddings[some], normalize), anchors)
+    anchors = scaled(embeddings[rows], normalize).astype(np.float32)
+    distances = _squared_distances(scaled(evenly_spaced(embeddings), normalize), anchors)
     width = float(np.float32(np.median(distances))) or 1.0
     mean = np.exp(-distances / width).mean(axis=0).astype(np.float32)
     return FeatureMap(kind=kind, normalize=normalize, mean=mean, anchors=anchors, width=width)
 
 
-def _scaled(embeddings: Float[np.ndarray, "n d"], normalize: bool) -> Float64[np.ndarray, "n d"]:  # noqa: FBT001 - a setting
+def evenly_spaced(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "some d"]:
+    """Return all rows, or FIT_ROWS of them spread over the whole if there are more."""
+    rows = np.linspace(0, len(embeddings) - 1, min(FIT_ROWS, len(embeddings))).astype(int)
+    return np.asarray(embeddings[rows])
+
+
+def scaled(embeddings: Float[np.ndarray, "n d"], normalize: bool) -> Float64[np.ndarray, "n d"]:  # noqa: FBT001 - a setting
+    """Return the rows in float64, scaled to unit length if asked."""
     return unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
 
 

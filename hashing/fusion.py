@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
+from sklearn.utils.validation import validate_data
 
 from hashing.codes import pack_codes, unpack_codes
 from hashing.errors import CodeLengthError, LabelError
+from hashing.estimator import CodeEstimator
 from hashing.joint import JointHasher
 from hashing.labels import LabelInput, read_labels
 from hashing.layout import CodeLayout
@@ -88,7 +88,7 @@ def _greedy(means: Float64[np.ndarray, "c columns"], bits: int) -> Int64[np.ndar
     return np.array(chosen, dtype=np.int64)
 
 
-class FusedHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class FusedHasher(CodeEstimator):
     """Codes of lengths that were not trained, made of selected bits of a hasher's codes.
 
     Args:
@@ -118,30 +118,19 @@ class FusedHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.estimator_ = clone(JointHasher() if self.estimator is None else self.estimator).fit(X, y)
         self.selection_ = select_bits(self.estimator_.transform(X), y, lengths[-1])
         self.lengths_ = lengths
-        self.n_features_in_ = self.estimator_.n_features_in_
+        validate_data(self, X, skip_check_array=True)  # remembers the width and the names of columns
         return self
 
-    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return the longest selected code, of which every other is a prefix."""
-        check_is_fitted(self)
-        return self.selection_.codes(self.estimator_.transform(X))
+    @property
+    def _layout(self) -> CodeLayout:
+        return CodeLayout(self.lengths_, nested=True)
 
-    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        return CodeLayout(self.lengths_, nested=True).split(self.transform(X))
+    def _records(self, x: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
+        return self.selection_.codes(self.estimator_.encoder_.records(x))
 
-    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of the selected bits of every length."""
-        check_is_fitted(self)
+    def _scores(self, x: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+        scores = self.estimator_.encoder_.project(x)
         layout: CodeLayout = self.estimator_.encoder_.layout
-        scores = self.estimator_.project(X)
         wanted = layout.lengths[-1:] if layout.nested else layout.lengths
         columns = np.hstack([scores[bits] for bits in wanted])[:, self.selection_.columns]
         return {bits: columns[:, :bits] for bits in self.lengths_}
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.lengths_[-1] // 8
-
-    def __sklearn_tags__(self) -> Tags:
-        return get_tags(JointHasher() if self.estimator is None else self.estimator)

@@ -9,16 +9,15 @@ from enum import Enum
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from hashing.encoder import Encoder
 from hashing.errors import HashingError
+from hashing.estimator import EncoderEstimator, seeded_rng
 from hashing.features import FeatureKind, FeatureMap
-from hashing.labels import ClassWeight, LabelInput, read_labels
+from hashing.labels import ClassWeight, LabelInput, Labels, class_weights, read_labels, weigh
 from hashing.layout import CodeLayout
 from hashing.learned import Learned
 from hashing.objective import LossWeights, Maps, Topology
@@ -30,7 +29,7 @@ from hashing.training_set import TrainingSet
 E = TypeVar("E", bound=Enum)
 
 
-class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class JointHasher(EncoderEstimator):
     """Codes of several lengths, learned jointly from labels, features and each other.
 
     Args:
@@ -137,27 +136,31 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self.fit_prepared(self.prepare(X, y, sample_weight=sample_weight), on_step=on_step)
 
     def prepare(
-        self, X: ArrayLike, y: LabelInput = None, *, sample_weight: ArrayLike | None = None
+        self, X: ArrayLike, y: LabelInput | Labels = None, *, sample_weight: ArrayLike | None = None
     ) -> Preparation:
         """Return what `fit` starts from; hashers that differ only in nu, beta and the like may share it.
 
-        Raises as `fit` does.
+        Takes and raises what `fit` does; labels that were read already are taken as they are, with their weights.
         """
         layout = CodeLayout.of(self.lengths, nested=self.nested)
         kind, weights = self._checked_parameters(layout)
         x: Float[np.ndarray, "n d"] = validate_data(
             self, X, dtype=(np.float64, np.float32), ensure_min_samples=2
         )
+        given = isinstance(y, Labels)
+        labels = y if isinstance(y, Labels) else read_labels(y, len(x))
+        weights_of_classes = {} if given else class_weights(labels, self.class_weight)
         return prepare(
             x,
-            read_labels(y, len(x), class_weight=self.class_weight),
+            weigh(labels, weights_of_classes) if weights_of_classes else labels,
             layout,
             kind=kind,
             normalize=self.normalize,
             n_anchors=self.n_anchors,
             ridge=weights.lp,
             sample_weight=self._checked_weight(sample_weight, x),
-            rng=np.random.default_rng(check_random_state(self.random_state).randint(2**31)),
+            rng=seeded_rng(self.random_state),
+            class_weights=weights_of_classes,
         )
 
     def fit_prepared(
@@ -190,6 +193,7 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             moments=solver.moments,
             books=preparation.books,
             classes=preparation.samples.labels.classes,
+            class_weights=preparation.class_weights,
         )
         self._set_encoder(preparation.feature_map, solver.maps, weights, layout)
         return self
@@ -200,8 +204,8 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Add samples to a fitted hasher: their codes are found with the maps as they are, then all maps anew.
 
         No sweep visits the earlier samples, whose codes stay: the cost is that of the new ones. Maps are the exact
-        minimisers for all codes, earlier and new. Anchors, the mean and the codewords of known classes stay; a new class
-        gets a codeword far from theirs. An estimator that is not fitted yet is fitted.
+        minimisers for all codes, earlier and new. Anchors, the mean, the codewords and the weights of known classes stay; a
+        new class counts 1 and gets a codeword far from theirs. An estimator that is not fitted yet is fitted.
 
         Args:
             X: More embeddings.
@@ -222,8 +226,8 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "be added. Fit it anew on all samples."
             )
         encoder = self.encoder_
-        labels = read_labels(y, len(x), class_weight=self.class_weight)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        labels = weigh(read_labels(y, len(x)), self._learned.class_weights)
+        rng = seeded_rng(self.random_state)
         learned = self._learned.extended(labels, encoder.layout, rng)
         samples = TrainingSet(
             x,
@@ -231,21 +235,11 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             learned.aligned(labels),
             sample_weight=self._checked_weight(sample_weight, x),
         )
-        self._learned, maps = learned.added(samples, encoder.weights, encoder.layout, passes=self.passes)
+        self._learned, maps = learned.added(
+            samples, encoder.weights, encoder.layout, passes=self.passes, robust=self.robust
+        )
         self._set_encoder(encoder.feature_map, maps, encoder.weights, encoder.layout)
         return self
-
-    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first; the longest code if nested."""
-        return self.encoder_.records(self._checked(X))
-
-    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        return self.encoder_.encode(self._checked(X))
-
-    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of every length; their product with stored signs ranks finer than Hamming distance."""
-        return self.encoder_.project(self._checked(X))
 
     def _set_encoder(
         self, feature_map: FeatureMap, maps: Maps, weights: LossWeights, layout: CodeLayout
@@ -296,13 +290,6 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             nu=nu, beta=beta, lw=float(self.lw), lp=float(lp), lr=float(self.lr), topology=topology
         )
 
-    def _checked(self, X: ArrayLike) -> Float[np.ndarray, "n d"]:
-        check_is_fitted(self)
-        checked: Float[np.ndarray, "n d"] = validate_data(
-            self, X, dtype=(np.float64, np.float32), reset=False
-        )
-        return checked
-
     def _checked_weight(
         self, sample_weight: ArrayLike | None, x: Float[np.ndarray, "n d"]
     ) -> Float64[np.ndarray, " n"] | None:
@@ -312,15 +299,6 @@ class JointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             sample_weight, x, dtype=np.float64, ensure_non_negative=True
         )
         return weight
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.encoder_.layout.record_bytes
-
-    def __sklearn_tags__(self) -> Tags:
-        tags: Tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are uint8 whatever goes in
-        return tags
 
 
 def _member(kind: type[E], name: str, value: str) -> E:

@@ -4,47 +4,47 @@ In: a joint hasher, candidates, embeddings with labels. Out: the hasher fitted w
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Float64, Shaped
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.model_selection import KFold
-from sklearn.utils import Tags, check_random_state, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
+from sklearn.utils.validation import validate_data
 
-from hashing.codes import hamming_distances
+from hashing.encoder import Encoder
+from hashing.estimator import EncoderEstimator, seeded_rng
+from hashing.held_out import folds, held_out_precision, shared_labels, surely_better
 from hashing.joint import JointHasher
-from hashing.labels import LabelInput, Labels, read_labels
-from hashing.metrics import average_precision
+from hashing.labels import LabelInput, read_labels
 
-# The first is what others must beat by a standard error; the second is class codebook and ridge regression, where joint
-# learning has nothing to say. Grid of 01-hashing 1.7 along beta / nu = 0.3, where joint encoding is at its best.
+# The first is what others must beat by a standard error. beta = 0 is separate training, which nu near 0 makes class
+# codebook and ridge regression. Above nu = 1 codes follow the features more than the labels. Grid of 01-hashing 1.7,
+# wider.
 CANDIDATES: tuple[Mapping[str, float], ...] = (
     {"nu": 0.1, "beta": 0.03},
     {"nu": 0.001, "beta": 0.0},
     {"nu": 1.0, "beta": 0.3},
-    {"nu": 3.0, "beta": 1.0},
+    {"nu": 3.0, "beta": 0.3},
+    {"nu": 30.0, "beta": 3.0},
     {"nu": 30.0, "beta": 10.0},
 )
-FOLDS = 5  # a fifth is held out at a time
-FEW_FOLDS = 3  # of them are used where labels are few
-MANY = 1000  # labelled samples from which one fold is enough
-MAX_HELD_OUT = 1000  # samples ranked against each other per fold
+FEW_HELD_OUT = 100  # below, a difference between ridges is chance
+PER_LENGTH = ("nu", "beta", "joint_encoding")  # what lengths may differ in
 SWEEPS = {"n_outer": 4, "n_exact": 1}  # of a fit that is only compared with others
 
 
-class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class JointHasherCV(EncoderEstimator):
     """A joint hasher whose nu, beta and joint encoding are chosen by validation.
 
     Held-out labelled samples are ranked against each other by average precision. Each candidate is fitted with the same
-    weights for all lengths and scored per length, encoded jointly and by sign. The first candidate, encoded jointly, is
+    weights for all lengths and scored per length, encoded jointly or by sign, whichever is better. The first candidate is
     kept unless another is better by more than the standard error of the difference over the same samples: with few
     labels most differences are chance. Where lengths differ in what is best for them, one more fit gives every length
-    its own, kept if it is better by the same rule; so is the ridge. The winner is fitted on all samples. Where no two
-    held-out samples share a label, nothing can be compared and the first candidate it is.
+    its own, kept if it is better by the same rule; so is another ridge, unless fewer than 100 samples were held out. The
+    winner is fitted on all samples. Where no two held-out samples share a label, nothing can be compared and the first
+    candidate it is. Holds a copy of the training embeddings per fold.
 
     Args:
         estimator: What to fit; its other parameters hold for all candidates. None takes `JointHasher()`.
@@ -83,6 +83,7 @@ class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X: ArrayLike,
         y: LabelInput = None,
         *,
+        sample_weight: ArrayLike | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> "JointHasherCV":
         """Choose, then fit on all samples.
@@ -90,6 +91,7 @@ class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Args:
             X: Training embeddings.
             y: Labels in any form of `labels.read_labels`.
+            sample_weight: What each sample counts in the M- and L-losses; held-out samples count alike.
             on_step: Is told (fits done, fits in all) after each.
 
         Raises:
@@ -98,7 +100,10 @@ class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         base = clone(JointHasher() if self.estimator is None else self.estimator)
         x = np.asarray(X)
-        search = _Search(base, x, y, n_folds=self.n_folds, on_step=on_step, n_tried=self._n_tried(base))
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        search = _Search(
+            base, x, y, weight, n_folds=self.n_folds, on_step=on_step, n_tried=self._n_tried(base)
+        )
         trials: list[_Trial] = []
         chosen = _Trial(dict(self.candidates[0]), np.full((1, 1), np.nan), (0,))
         if search.n_folds:
@@ -106,9 +111,9 @@ class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.cv_results_ = [{"params": trial.params, "map": trial.map} for trial in trials]
         self.best_params_ = chosen.params
         self.best_score_ = float(chosen.precision.mean())
-        self.best_estimator_ = base.set_params(**chosen.params).fit(X, y)
+        self.best_estimator_ = base.set_params(**chosen.params).fit(X, y, sample_weight=sample_weight)
         search.finish()
-        self.n_features_in_ = base.n_features_in_
+        validate_data(self, X, skip_check_array=True)  # remembers the width and the names of columns
         return self
 
     def _compare(self, search: "_Search", base: JointHasher) -> "tuple[list[_Trial], _Trial]":
@@ -120,38 +125,21 @@ class JointHasherCV(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             if mixed != chosen.params:
                 trials.append(search.score(mixed))
                 chosen = _best([chosen, trials[-1]])
-        ridges = [
-            search.score(chosen.params | {"lp": factor * search.ridge}) for factor in self.ridge_factors
-        ]
+        ridges = []
+        if search.n_held_out >= FEW_HELD_OUT:
+            ridge = chosen.params.get("lp", search.ridge)
+            ridges = [search.score(chosen.params | {"lp": factor * ridge}) for factor in self.ridge_factors]
         return [*trials, *ridges], _best([chosen, *ridges])
 
     def _n_tried(self, base: JointHasher) -> int:
         mixed = self.per_length and not base.nested
         return len(self.candidates) + mixed + len(self.ridge_factors)
 
-    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records as `JointHasher.transform`."""
-        return self._best().transform(X)
-
-    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        return self._best().encode(X)
-
-    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of every length."""
-        return self._best().project(X)
-
-    def _best(self) -> JointHasher:
-        check_is_fitted(self)
-        best: JointHasher = self.best_estimator_
-        return best
-
     @property
-    def _n_features_out(self) -> int:
-        return self._best().encoder_.layout.record_bytes
-
-    def __sklearn_tags__(self) -> Tags:
-        return get_tags(JointHasher() if self.estimator is None else self.estimator)
+    def encoder_(self) -> Encoder:  # type: ignore[override]  # read-only here
+        """That of the best hasher."""
+        best: JointHasher = self.best_estimator_
+        return best.encoder_
 
 
 class _Search:
@@ -162,6 +150,7 @@ class _Search:
         base: JointHasher,
         x: Float[np.ndarray, "n d"],
         y: LabelInput,
+        sample_weight: Shaped[np.ndarray, " n"] | None,
         *,
         n_folds: int | None,
         n_tried: int,
@@ -169,16 +158,18 @@ class _Search:
     ) -> None:
         self._base = base
         self._on_step = on_step
-        labels = read_labels(y, len(x))
-        rng = np.random.default_rng(check_random_state(base.random_state).randint(2**31))
+        labels = read_labels(y, len(x), class_weight=base.class_weight)
         self._folds = [
             (
-                base.prepare(x[kept], [y[i] for i in kept.tolist()]),  # type: ignore[index]  # labels were found in it
+                base.prepare(
+                    x[kept],
+                    labels.take(kept),
+                    sample_weight=None if sample_weight is None else sample_weight[kept],
+                ),
                 x[held],
-                _shared(labels, held),
+                shared_labels(labels, held),
             )
-            for kept, held in _folds(labels, n_folds, rng)
-            if (np.triu(_shared(labels, held), 1) > 0).any()
+            for kept, held in folds(labels, n_folds, seeded_rng(base.random_state))
         ]
         self._done, self._total = 0, n_tried * len(self._folds) + 1
 
@@ -186,6 +177,11 @@ class _Search:
     def n_folds(self) -> int:
         """How many parts are held out in turn."""
         return len(self._folds)
+
+    @property
+    def n_held_out(self) -> int:
+        """How many samples are held out, all parts together."""
+        return sum(len(held) for _, held, _ in self._folds)
 
     @property
     def ridge(self) -> float:
@@ -202,7 +198,7 @@ class _Search:
                 joint = params.get("joint_encoding", encoding)
                 codes = dataclasses.replace(hasher.encoder_, joint=joint).encode(held)
                 found[encoding].append(
-                    np.array([_held_out_precision(part, relevant) for part in codes.values()])
+                    np.array([held_out_precision(part, relevant) for part in codes.values()])
                 )
             self._step()
         precision = np.hstack(found[True])
@@ -246,9 +242,9 @@ def _trial_with_best_encoding(
     nested: bool,
 ) -> _Trial:
     if nested:
-        together = not _surely_better(apart.mean(axis=0), joint.mean(axis=0))
+        together = bool(joint.mean() >= apart.mean())
         return _Trial(params | {"joint_encoding": together}, joint if together else apart, lengths)
-    wanted = tuple(not _surely_better(a, j) for a, j in zip(apart, joint, strict=True))
+    wanted = tuple((joint.mean(axis=1) >= apart.mean(axis=1)).tolist())
     precision = np.where(np.array(wanted)[:, None], joint, apart)
     return _Trial(params | {"joint_encoding": wanted}, precision, lengths)
 
@@ -256,56 +252,30 @@ def _trial_with_best_encoding(
 def _best(trials: "Sequence[_Trial]") -> _Trial:
     """Return the best trial of those surely better than the first, or the first."""
     first = trials[0].precision.mean(axis=0)
-    sure = [trial for trial in trials if _surely_better(trial.precision.mean(axis=0), first)]
+    sure = [trial for trial in trials if surely_better(trial.precision.mean(axis=0), first)]
     return max(sure, key=lambda trial: float(trial.precision.mean()), default=trials[0])
 
 
 def _mixed(trials: "Sequence[_Trial]", base: JointHasher) -> dict[str, Any]:
-    """Return the parameters that give every length those of the trial that is best for it."""
+    """Return the parameters that give every length those of the trial that is best for it.
+
+    Only nu, beta and joint encoding can differ; the others are those of the best trial, and of trials that share them.
+    """
+    others = _shared_parameters(_best(trials))
+    alike = [trial for trial in trials if _shared_parameters(trial) == others]
     best = [
-        _best([_Trial(trial.params, trial.precision[[k]], (bits,)) for trial in trials])
+        _best([_Trial(trial.params, trial.precision[[k]], (bits,)) for trial in alike])
         for k, bits in enumerate(trials[0].lengths)
     ]
-    mixed: dict[str, Any] = {}
-    for name in sorted({name for trial in best for name in trial.params}):
+    mixed = dict(others)
+    for name in PER_LENGTH:
         each = tuple(
             value[k] if np.ndim(value := trial.params.get(name, getattr(base, name))) else value
             for k, trial in enumerate(best)
         )
-        per_length = name in {"nu", "beta", "joint_encoding"}
-        mixed[name] = each if per_length and len(set(each)) > 1 else each[0]
+        mixed[name] = each if len(set(each)) > 1 else each[0]
     return mixed
 
 
-def _surely_better(ours: Float64[np.ndarray, " held"], theirs: Float64[np.ndarray, " held"]) -> bool:
-    """Tell whether the mean difference exceeds its standard error."""
-    difference = ours - theirs
-    return bool(difference.mean() > difference.std(ddof=1) / np.sqrt(len(difference)))
-
-
-def _folds(
-    labels: Labels, n_folds: int | None, rng: np.random.Generator
-) -> Iterator[tuple[Int64[np.ndarray, " kept"], Int64[np.ndarray, " held"]]]:
-    """Yield which samples are kept, the unlabelled always among them, and which labelled ones are held out."""
-    labelled = rng.permutation(np.flatnonzero(labels.labelled))
-    if len(labelled) < 2 * FOLDS:
-        return
-    wanted = n_folds or (1 if len(labelled) >= MANY else FEW_FOLDS)
-    for _, picked in list(KFold(FOLDS).split(labelled))[:wanted]:
-        held = np.sort(labelled[picked[:MAX_HELD_OUT]])
-        yield np.setdiff1d(np.arange(len(labels.targets)), labelled[picked]), held
-
-
-def _shared(labels: Labels, rows: Int64[np.ndarray, " held"]) -> Float64[np.ndarray, "held held"]:
-    return np.asarray(labels.targets[rows] @ labels.targets[rows].T)
-
-
-def _held_out_precision(
-    codes: UInt8[np.ndarray, "n bytes"], shared: Float64[np.ndarray, "n n"]
-) -> Float64[np.ndarray, " answerable"]:
-    """Return the average precision of every sample ranked against the others, where some share a label with it."""
-    others = ~np.eye(len(codes), dtype=bool)
-    n = len(codes)
-    distances = hamming_distances(codes, codes)[others].reshape(n, n - 1)
-    precision = average_precision(distances, shared[others].reshape(n, n - 1) > 0)
-    return np.asarray(precision[~np.isnan(precision)])
+def _shared_parameters(trial: _Trial) -> dict[str, Any]:
+    return {name: value for name, value in trial.params.items() if name not in PER_LENGTH}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 
 from hashing.errors import LabelError
 
@@ -35,6 +35,10 @@ class Labels:
     def labelled(self) -> Bool[np.ndarray, " n"]:
         """Which samples have at least one known entry."""
         return np.asarray((self.weights > 0).any(axis=1))
+
+    def take(self, rows: Int64[np.ndarray, " some"]) -> "Labels":
+        """Return the labels of some samples, over all classes."""
+        return Labels(targets=self.targets[rows], weights=self.weights[rows], classes=self.classes)
 
     @property
     def informative(self) -> bool:
@@ -63,7 +67,7 @@ def read_labels(y: LabelInput, n: int, *, class_weight: ClassWeight = None) -> L
     if len(y) != n:
         raise LabelError(f"Expected labels for {n} samples, got {len(y)}. Give one entry per row of X.")
     labels = _from_collections(list(y)) if _holds_collections(y) else _from_array(y)
-    return labels if class_weight is None else _weighted(labels, class_weight)
+    return labels if class_weight is None else weigh(labels, class_weights(labels, class_weight))
 
 
 def _holds_collections(y: Sequence[Any] | Shaped[np.ndarray, "..."]) -> bool:
@@ -123,24 +127,38 @@ def _from_multi_hot(matrix: Shaped[np.ndarray, "n c"]) -> Labels:
     return Labels(targets=np.where(known, matrix, 0.0), weights=weights, classes=np.arange(matrix.shape[1]))
 
 
-def _weighted(labels: Labels, class_weight: str | Mapping[Any, int | float]) -> Labels:
+def weigh(labels: Labels, per_class: Mapping[Any, int | float]) -> Labels:
+    """Return labels that count what their classes count, the mean over the classes of a sample; 1 if not named."""
     n_labels = labels.targets.sum(axis=1)
-    per_class = _class_weights(labels, class_weight)
-    weight = np.where(n_labels > 0, labels.targets @ per_class / np.maximum(n_labels, 1), 1.0)
+    weights = np.array([per_class.get(name, 1.0) for name in labels.classes.tolist()], dtype=float)
+    weight = np.where(n_labels > 0, labels.targets @ weights / np.maximum(n_labels, 1), 1.0)
     return Labels(targets=labels.targets, weights=labels.weights * weight[:, None], classes=labels.classes)
 
 
-def _class_weights(labels: Labels, class_weight: str | Mapping[Any, int | float]) -> Float[np.ndarray, " c"]:
+def class_weights(labels: Labels, class_weight: ClassWeight) -> dict[Any, float]:
+    """Return what the classes of these labels count, by name; nothing if all count alike.
+
+    Args:
+        labels: The labels.
+        class_weight: As in `read_labels`.
+
+    Raises:
+        LabelError: A weight is not a finite number of at least 0, or of a class that no sample has.
+    """
+    if class_weight is None:
+        return {}
+    names = labels.classes.tolist()
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise LabelError(
                 f"class_weight must be None, 'balanced' or a weight per class, got {class_weight!r}."
             )
         members = np.maximum(labels.targets.sum(axis=0), 1)
-        return np.asarray(labels.labelled.sum() / (len(labels.classes) * members))
-    weights = np.array([class_weight.get(name, 1.0) for name in labels.classes.tolist()], dtype=float)
-    if unknown := sorted(map(repr, set(class_weight) - set(labels.classes.tolist()))):
+        balanced = labels.labelled.sum() / (len(names) * members)
+        return dict(zip(names, balanced.tolist(), strict=True))
+    if unknown := sorted(map(repr, set(class_weight) - set(names))):
         raise LabelError(f"class_weight names {unknown[0]}, which no sample has. Name classes of the labels.")
-    if not (np.isfinite(weights) & (weights >= 0)).all():
+    weights = {name: float(weight) for name, weight in class_weight.items()}
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights.values()):
         raise LabelError(f"Class weights must be finite and at least 0, got {dict(class_weight)}.")
     return weights

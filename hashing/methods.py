@@ -19,6 +19,7 @@ from hashing.peers.lsh import LSHHasher
 from hashing.peers.scdh import SCDHHasher
 from hashing.peers.sdh import SDHHasher
 from hashing.peers.separate import SeparateHasher
+from hashing.ridge_cv import RidgeCV
 
 Lengths = tuple[int, ...]
 FUSED_FROM = (16, 32, 64, 128)  # what a fused code of any length takes its bits from
@@ -32,17 +33,8 @@ def _deep(name: str, lengths: Lengths, seed: int) -> Any:  # noqa: ANN401 - torc
     return kinds[name](lengths=lengths, random_state=seed)
 
 
-def _codebook_cv(lengths: Lengths, seed: int) -> JointHasherCV:
-    """Return codebook + ridge with its ridge chosen by validation: the joint objective where nu and beta vanish."""
-    return JointHasherCV(
-        JointHasher(lengths=lengths, random_state=seed),
-        candidates=({"nu": 1e-6, "beta": 0.0, "joint_encoding": False},),
-        per_length=False,
-    )
-
-
-# jmh, nested, separate and codebook-cv choose their settings by validation inside the training part; the others keep
-# those that were published with them, with our features and ridge. jmh-fixed is JointHasher with its defaults.
+# jmh, nested and separate choose their loss weights and ridge by validation inside the training part, codebook-cv and
+# sdh-cv their ridge; the others keep what was published with them, or our defaults. jmh-fixed is JointHasher as it is.
 HASHING_METHODS: Mapping[str, Callable[[Lengths, int], Any]] = {
     "jmh": lambda lengths, seed: JointHasherCV(JointHasher(lengths=lengths, random_state=seed)),
     "jmh-fixed": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
@@ -56,7 +48,8 @@ HASHING_METHODS: Mapping[str, Callable[[Lengths, int], Any]] = {
         lengths=lengths, estimator=JointHasher(random_state=seed), tune=True
     ),
     "codebook": lambda lengths, seed: CodebookRidgeHasher(lengths=lengths, random_state=seed),
-    "codebook-cv": _codebook_cv,
+    "codebook-cv": lambda lengths, seed: RidgeCV(CodebookRidgeHasher(lengths=lengths, random_state=seed)),
+    "sdh-cv": lambda lengths, seed: RidgeCV(SDHHasher(lengths=lengths, random_state=seed)),
     "sdh": lambda lengths, seed: SDHHasher(lengths=lengths, random_state=seed),
     "fsdh": lambda lengths, seed: FSDHHasher(lengths=lengths, random_state=seed),
     "fssh": lambda lengths, seed: FSSHHasher(lengths=lengths, random_state=seed),

@@ -4,13 +4,15 @@ In: embeddings and labels. Out: a preparation, which several fits on the same sa
 `joint`'s and `joint_cv`'s.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int8
 
 from hashing.codebook import class_codebooks
-from hashing.features import FeatureKind, FeatureMap, fit_features, unit_rows
+from hashing.features import FeatureKind, FeatureMap, fit_features
 from hashing.labels import Labels
 from hashing.layout import CodeLayout
 from hashing.ridge import GramRidge
@@ -30,6 +32,7 @@ class Preparation:
         leverages: What `ridge.leverages` says of every chunk.
         books: Codewords of the classes by length; empty without informative labels.
         start: The codes to start from.
+        class_weights: What classes count, by name.
     """
 
     layout: CodeLayout
@@ -39,6 +42,7 @@ class Preparation:
     leverages: list[Float64[np.ndarray, " _n"]]
     books: dict[int, Float64[np.ndarray, "c _bits"]]
     start: Int8[np.ndarray, "columns n"]
+    class_weights: Mapping[Any, float]
 
     def with_ridge(self, penalty: float) -> "Preparation":
         """Return the same with another ridge of the projections; start codes stay."""
@@ -61,6 +65,7 @@ def prepare(
     ridge: float,
     sample_weight: Float64[np.ndarray, " n"] | None,
     rng: np.random.Generator,
+    class_weights: Mapping[Any, float],
 ) -> Preparation:
     """Return what a fit on these samples starts from.
 
@@ -74,6 +79,7 @@ def prepare(
         ridge: Ridge of the projections.
         sample_weight: What each sample counts; None counts all alike.
         rng: Draws anchors, then codewords or rotations.
+        class_weights: What is in the labels' weights of what their classes count; kept for later samples.
     """
     feature_map = fit_features(embeddings, kind=kind, normalize=normalize, n_anchors=n_anchors, rng=rng)
     samples = TrainingSet(embeddings, feature_map, labels, sample_weight=sample_weight)
@@ -83,8 +89,7 @@ def prepare(
         books = class_codebooks(len(labels.classes), layout.lengths, nested=layout.nested, rng=rng)
         start = codebook_codes(samples, books, layout, solved)
     else:
-        x = unit_rows(embeddings) if normalize else embeddings.astype(np.float64)
-        start = rotated_codes(x, layout, rng)
+        start = rotated_codes(embeddings, normalize=normalize, layout=layout, rng=rng)
     return Preparation(
         layout=layout,
         feature_map=feature_map,
@@ -93,4 +98,5 @@ def prepare(
         leverages=[solved.leverages(chunk) for chunk in samples.chunks()],
         books=books,
         start=start,
+        class_weights=class_weights,
     )

@@ -61,6 +61,25 @@ def fit_maps(moments: Moments, ridge: GramRidge, weights: LossWeights, layout: C
     )
 
 
+def label_trust(
+    chunk: Chunk,
+    codes: Float[np.ndarray, "bits n"],
+    label_map: Float64[np.ndarray, "bits c"],
+    *,
+    delta: float,
+) -> Float[np.ndarray, " n"]:
+    """Return exp(-error / delta^2) of every sample: the tangent of the Welsch loss, which it bounds from above.
+
+    The error is that of the label entries that are known; what sample and class count lies outside the loss.
+
+    Source: 01-hashing 1.7, after SSLH (IJCAI 2019).
+    """
+    error = chunk.targets - codes.T @ label_map.astype(codes.dtype)
+    count = chunk.label_weights.max(axis=1, keepdims=True, initial=0.0)
+    known = chunk.label_weights / np.where(count > 0, count, 1)
+    return np.asarray(np.exp(-(known * error**2).sum(axis=1) / delta**2))
+
+
 def label_energy(
     chunk: Chunk,
     label_maps: dict[int, Float64[np.ndarray, "_bits c"]],
@@ -242,24 +261,20 @@ class Solver:
         return {bits: weights[chunk.rows] for bits, weights in self.state.trust.items()}
 
     def _update_trust_(self, chunk: Chunk, codes: Float[np.ndarray, "columns n"]) -> None:
-        """Let labels count exp(-error / delta^2): the tangent of the Welsch loss, which it bounds from above.
-
-        Source: 01-hashing 1.7, after SSLH (IJCAI 2019).
-        """
         assert self._robust is not None  # noqa: S101 - the only caller asked
-        delta2 = self._robust**2
         for bits, part in self.layout.columns.items():
-            error = chunk.targets - codes[part].T @ self.maps.labels[bits].astype(codes.dtype)
-            squared = (chunk.label_weights * error**2).sum(axis=1)
-            self.state.trust[bits][chunk.rows] = np.exp(-squared / delta2)
+            self.state.trust[bits][chunk.rows] = label_trust(
+                chunk, codes[part], self.maps.labels[bits], delta=self._robust
+            )
 
     def _distrust(self) -> float:
         """Return what the tangents of the Welsch loss have at error 0, delta^2 (1 - t + t log t) at trust t."""
         if self._robust is None:
             return 0.0
         mu = self.weights.of_labels(self.layout.lengths)
+        weight = self.samples.labels.weights.max(axis=1, initial=0.0) * self.samples.sample_weight
         return self._robust**2 * sum(
-            mu[bits] * float((1 - t + scipy.special.xlogy(t, t)).sum(dtype=np.float64))
+            mu[bits] * float(weight @ (1 - t + scipy.special.xlogy(t, t)).astype(np.float64))
             for bits, t in self.state.trust.items()
         )
 
@@ -272,7 +287,7 @@ def minimise(
     passes: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[LossTerms]:
-    """Bring the solver to a point that no single bit or block can improve; returns the loss terms after every sweep.
+    """Bring the solver near a point that no single bit or block can improve; returns the loss terms after every sweep.
 
     Leave-one-out sweeps first, because plain descent keeps every sample near its start; then plain sweeps from the best
     codes seen, which never raise J, until nothing flips.
@@ -280,7 +295,7 @@ def minimise(
     Args:
         solver: Holds the start and, afterwards, the solution.
         n_outer: Leave-one-out sweeps, at most.
-        n_exact: Plain sweeps, at most.
+        n_exact: Plain sweeps, at most; they reach that point, up to rounding, if they end before by themselves.
         passes: Passes over the bits of a length per sweep.
         on_step: Is told (sweeps done, sweeps at most) after each sweep.
     """

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int8
 
+from hashing.features import evenly_spaced, scaled
 from hashing.layout import CodeLayout
 from hashing.ridge import GramRidge
 from hashing.rotation import fit_rotation, principal_axes, rotated_axes
-from hashing.training_set import TrainingSet
+from hashing.training_set import CHUNK, TrainingSet
 
 
 def codebook_codes(
@@ -67,19 +68,25 @@ def join_books(
 
 
 def rotated_codes(
-    embeddings: Float[np.ndarray, "n d"], layout: CodeLayout, rng: np.random.Generator
+    embeddings: Float[np.ndarray, "n d"], *, normalize: bool, layout: CodeLayout, rng: np.random.Generator
 ) -> Int8[np.ndarray, "columns n"]:
     """Return the signs of rotated principal component scores.
 
     Nested codes rotate the leading components for the shortest length and the next ones for every further length.
+    Components and rotations are those of a sample of the rows if there are many, which bounds memory.
     """
-    centred = embeddings - embeddings.mean(axis=0)
+    some = scaled(evenly_spaced(embeddings), normalize)
+    mean = some.mean(axis=0)
     axes = (
-        _nested_axes(centred, layout, rng)
+        _nested_axes(some - mean, layout, rng)
         if layout.nested
-        else np.hstack([rotated_axes(centred, bits, rng) for bits in layout.lengths])
+        else np.hstack([rotated_axes(some - mean, bits, rng) for bits in layout.lengths])
     )
-    return np.where(axes.T @ centred.T > 0, 1, -1).astype(np.int8)
+    codes = np.empty((layout.n_columns, len(embeddings)), dtype=np.int8)
+    for start in range(0, len(embeddings), CHUNK):
+        rows = slice(start, start + CHUNK)
+        codes[:, rows] = np.where(axes.T @ (scaled(embeddings[rows], normalize) - mean).T > 0, 1, -1)
+    return codes
 
 
 def _nested_axes(

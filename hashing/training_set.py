@@ -45,6 +45,7 @@ class TrainingSet:
 
     Attributes:
         labels: The labels.
+        sample_weight: What each sample counts in the M- and L-losses.
         dtype: Type of the features, targets and weights of the chunks: what the sweeps compute in.
     """
 
@@ -61,7 +62,7 @@ class TrainingSet:
         self.dtype = dtype
         self._embeddings = embeddings
         self._feature_map = feature_map
-        self._sample_weight = np.ones(len(embeddings)) if sample_weight is None else sample_weight
+        self.sample_weight = np.ones(len(embeddings)) if sample_weight is None else sample_weight
         self._kept: dict[int, Float[np.ndarray, "_n m"]] = {}
         self._room = CACHE_BYTES
 
@@ -73,8 +74,8 @@ class TrainingSet:
         """Yield all samples in their order, at most CHUNK at a time."""
         for start in range(0, len(self), CHUNK):
             rows = slice(start, min(start + CHUNK, len(self)))
-            weights = self._sample_weight[rows].astype(self.dtype)
-            label_weights = (self.labels.weights[rows] * self._sample_weight[rows, None]).astype(self.dtype)
+            weights = self.sample_weight[rows].astype(self.dtype)
+            label_weights = (self.labels.weights[rows] * self.sample_weight[rows, None]).astype(self.dtype)
             yield Chunk(
                 rows=rows,
                 features=self._features(rows),

@@ -14,14 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hashing.hasher_file import Estimator, FittedHasher, Provenance, load_hasher, save_hasher
+from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
+from hashing.hasher_file import load_hasher, save_hasher
 from hashing.index_build import build_index
 from hashing.joint import JointHasher
 from hashing.joint_cv import JointHasherCV
 from hashing.methods import HASHING_METHODS
 from service.application import Application
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
-from service.ports import Backbone, Catalog, DecodedImage, ModelKind, ModelRow
+from service.ports import Backbone, Catalog
+from service.records import DecodedImage, ModelKind, ModelRow
 from service.rpc.server import Server
 from service.storage.store import Store
 from service.usecases.evaluate import LearnerFactory

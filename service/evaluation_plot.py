@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from service.usecases.comparison import EvalSummary
 from service.usecases.evaluate import ASYMMETRIC, CHANCE, COSINE, PrCurve
@@ -23,13 +24,14 @@ from service.usecases.evaluate import ASYMMETRIC, CHANCE, COSINE, PrCurve
 HIGHLIGHT = "jmh"
 STRONG = "#0072B2"
 # Okabe and Ito (2008) after the blue of the highlight, told apart with any colour vision; yellow is too faint on white
-COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7F7F7F")
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#2B2B2B")
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">")  # one more than colours, so that no pair repeats
 INK = "#30363b"
 SOFT = "#6b757c"
 DODGE = 0.03  # octaves between the methods, so that equal lines are both seen
 LABEL_PT = 9.0
 DPI = 150
+PANEL_GAP_IN = 0.09
 FEW_METHODS = 3
 
 
@@ -227,7 +229,8 @@ def _panels(
 ) -> tuple[Figure, list[Axes]]:
     n_rows = math.ceil(n / n_columns)
     size = (width_in * n_columns, height_in * n_rows)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(h_pad=PANEL_GAP_IN)
+    figure = Figure(figsize=size, dpi=DPI, layout=layout, facecolor="white")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=INK)
     return figure, [figure.add_subplot(n_rows, n_columns, place) for place in range(1, n + 1)]
 
@@ -241,7 +244,7 @@ def _scale_bits(axes: Axes, bits: Sequence[int]) -> None:
 def _finish(axes: Axes, *, x: str, y: str) -> None:
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
-    axes.tick_params(colors=INK, length=0)
+    axes.tick_params(colors=INK, length=0, pad=6)  # so far that the zeros of both axes stay apart
     axes.grid(axis="y", color="#e4e8ea", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):

@@ -103,7 +103,6 @@ def _trial(file: Path, name: str, setting: str, seed: int) -> tuple[Trial, Score
         database=whole.database,
         query=whole.query,
         seed=seed,
-        train_per_label=chosen.train_per_label,
     )
     return trial, Scorer(trial.query.labels, trial.database.labels, k=RANKS, recall_k=RECALL_RANKS)
 

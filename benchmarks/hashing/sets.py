@@ -3,8 +3,7 @@
 In: a set's name, and the file of its embeddings. Out: train, database and query sets. Making that file is left to
 `embeddings`, what is done to labels to `service.usecases.protocols`.
 
-Convention: queries are in no other part, and what is trained on is not searched, but for CIFAR-10, whose usual protocol
-searches the training images too (01-hashing 2.1, I').
+Convention: queries are in no other part, and nothing that is searched was trained on (01-hashing 2.1, protocol I).
 """
 
 import re
@@ -13,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from service.usecases.protocols import LabelledEmbeddings, Trial, hold_out
+from service.usecases.protocols import LabelledEmbeddings, Trial, hold_out, sample_per_label
 
 WHOLE = "all"  # the one part of a set whose queries are drawn
 LABEL_SEPARATOR = "|"
-PART_SEED = 0  # of the part of a database that is searched in place of all of it
 
 
 class SetError(Exception):
@@ -32,10 +30,10 @@ class BenchmarkSet:
         backbones: What may embed it.
         splits: The splits that are searched and searched for; None draws the queries.
         n_queries: How many queries are drawn, anew for each seed, where no split names them.
-        train_per_label: Training images per class, drawn anew for each seed; None trains on all of the first split.
-        train_share: Train on this share of the first split, drawn anew for each seed, and search the rest: nothing that
-            is searched was trained on. None trains on what is searched, as protocol I' does.
-        database_size: Search only a part of this size, the same in every run; None searches all.
+        train_per_label: Train on so many images per class of the first split, drawn anew for each seed, and search the
+            rest: nothing that is searched was trained on.
+        train_share: The same as a share of the first split.
+        database_size: Search only a part of this size, drawn anew for each seed; None searches all.
         multi_label: Images have several labels.
     """
 
@@ -81,13 +79,22 @@ def read_set(file: Path, chosen: BenchmarkSet, *, seed: int) -> Trial:
         else:
             images = _part(parts, WHOLE)
             train, query = hold_out(images, chosen.n_queries / len(images), seed=seed)
-    database = train
-    if chosen.train_share:
-        database, train = hold_out(train, chosen.train_share, seed=seed)
-    if chosen.database_size and chosen.database_size < len(train):
-        order = np.random.default_rng(PART_SEED).permutation(len(train))
-        database = train.take(np.sort(order[: chosen.database_size]))
+    database, train = _apart(train, chosen, seed=seed)
+    if chosen.database_size and chosen.database_size < len(database):
+        order = np.random.default_rng(seed).permutation(len(database))
+        database = database.take(np.sort(order[: chosen.database_size]))
     return Trial(train=train, database=database, query=query)
+
+
+def _apart(
+    images: LabelledEmbeddings, chosen: BenchmarkSet, *, seed: int
+) -> tuple[LabelledEmbeddings, LabelledEmbeddings]:
+    """Return what is searched and what is trained on."""
+    if chosen.train_share:
+        return hold_out(images, chosen.train_share, seed=seed)
+    picked = sample_per_label(images.labels, chosen.train_per_label or 1, rng=np.random.default_rng(seed))
+    rest = np.setdiff1d(np.arange(len(images)), picked)
+    return images.take(rest), images.take(picked)
 
 
 def _part(parts: "np.lib.npyio.NpzFile", name: str) -> LabelledEmbeddings:

@@ -10,11 +10,10 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from hashing.codes import check_lengths
@@ -23,12 +22,13 @@ from hashing.deep.start import start_heads_
 from hashing.deep.training import Budget, Views, seeded_generator, train
 from hashing.deep.trunk import CHUNK, HashNetwork, convert
 from hashing.encoder import Encoder
+from hashing.estimator import EncoderEstimator, seeded_rng
 from hashing.labels import ClassWeight, LabelInput, read_labels
 from hashing.objective import LossWeights, Topology
 
 
 @final
-class DeepJointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class DeepJointHasher(EncoderEstimator):
     """Codes of several lengths from one small network, learned jointly from labels, features and each other.
 
     Args:
@@ -139,7 +139,7 @@ class DeepJointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         block = None if last_block is None else copy.deepcopy(last_block)
         x, dim = self._inputs(X, block)
         labels = read_labels(y, len(x), class_weight=self.class_weight)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = seeded_rng(self.random_state)
         network = HashNetwork(
             dim,
             lengths,
@@ -162,18 +162,6 @@ class DeepJointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.objective_trace_ = np.array(objective.trace)
         self.last_block_ = None if block is None else block.cpu()
         return self
-
-    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first; the longest code if nested."""
-        return self.encoder_.records(self._checked(X))
-
-    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        return self.encoder_.encode(self._checked(X))
-
-    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of every length; their product with stored signs ranks finer than Hamming distance."""
-        return self.encoder_.project(self._checked(X))
 
     def _inputs(self, X: ArrayLike, block: nn.Module | None) -> tuple[Float[Tensor, "n ..."], int]:
         """Return the network's inputs on the device, and the width of the embeddings; the block is moved there too."""
@@ -240,19 +228,3 @@ class DeepJointHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 f"The {name!r} parameter of DeepJointHasher must be {constraint}. Got {value!r} instead."
             )
-
-    def _checked(self, X: ArrayLike) -> Float[np.ndarray, "n d"]:
-        check_is_fitted(self)
-        checked: Float[np.ndarray, "n d"] = validate_data(
-            self, X, dtype=(np.float64, np.float32), reset=False
-        )
-        return checked
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.encoder_.layout.record_bytes
-
-    def __sklearn_tags__(self) -> Tags:
-        tags: Tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are uint8 whatever goes in
-        return tags

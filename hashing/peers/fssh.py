@@ -11,8 +11,7 @@ from jaxtyping import Float, Float64
 
 from hashing.features import unit_rows
 from hashing.peers.projection import Projections
-from hashing.peers.scdh import similarity_product
-from hashing.peers.supervised import SupervisedProjectionHasher, check_parameters
+from hashing.peers.supervised import SupervisedProjectionHasher, check_parameters, similarity_product
 from hashing.ridge import FeatureRidge
 
 

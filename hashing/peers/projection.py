@@ -3,17 +3,16 @@
 In: embeddings and, for some, labels. Out: code records. Leaves the choice of features and projections to the peers.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Shaped, UInt8
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from hashing.codes import check_lengths, pack_codes
+from hashing.estimator import CodeEstimator, seeded_rng
 from hashing.features import FeatureMap
 from hashing.labels import Labels, read_labels
 from hashing.layout import CodeLayout
@@ -23,7 +22,7 @@ CHUNK = 4096  # rows at a time: bounds memory
 Projections = dict[int, Float64[np.ndarray, "_m _bits"]]
 
 
-class ProjectionHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # untyped
+class ProjectionHasher(CodeEstimator):
     """Codes of several lengths, each the sign of a projection of the same features.
 
     Attributes:
@@ -62,45 +61,22 @@ class ProjectionHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         lengths = check_lengths(self.lengths)
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = seeded_rng(self.random_state)
         self.feature_map_, self.projections_ = self._learn(X, read_labels(y, len(X)), lengths, rng)
         self.lengths_ = lengths
         return self
 
-    def transform(self, X: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first."""
-        return np.hstack(list(self.encode(X).values()))
-
-    def encode(self, X: Float[np.ndarray, "n d"]) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        X = self._checked(X)
-        codes = {bits: np.empty((len(X), bits // 8), dtype=np.uint8) for bits in self.lengths_}
-        for start in range(0, len(X), CHUNK):
-            rows = slice(start, start + CHUNK)
-            for bits, scores in self._scores(X[rows]).items():
-                codes[bits][rows] = pack_codes(scores)
-        return codes
-
-    def project(self, X: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of every length, whose signs are the codes."""
-        return self._scores(self._checked(X))
-
-    def _checked(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-        check_is_fitted(self)
-        checked: Float[np.ndarray, "n d"] = validate_data(
-            self, X, dtype=(np.float64, np.float32), reset=False
-        )
-        return checked
-
-    def _scores(self, embeddings: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        features = self.feature_map_(embeddings)
-        return {bits: features @ self.projections_[bits] for bits in self.lengths_}
-
     @property
-    def _n_features_out(self) -> int:
-        return CodeLayout(self.lengths_).record_bytes
+    def _layout(self) -> CodeLayout:
+        return CodeLayout(self.lengths_)
 
-    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn is untyped
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are uint8 whatever goes in
-        return tags
+    def _records(self, x: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
+        records = np.empty((len(x), self._layout.record_bytes), dtype=np.uint8)
+        for start in range(0, len(x), CHUNK):
+            rows = slice(start, start + CHUNK)
+            records[rows] = np.hstack([pack_codes(scores) for scores in self._scores(x[rows]).values()])
+        return records
+
+    def _scores(self, x: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+        features = self.feature_map_(x)
+        return {bits: features @ self.projections_[bits] for bits in self.lengths_}

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from hashing.errors import CodeLengthError
 from hashing.features import unit_rows
 from hashing.peers.projection import Projections
-from hashing.peers.supervised import SupervisedProjectionHasher, check_parameters
+from hashing.peers.supervised import SupervisedProjectionHasher, check_parameters, similarity_product
 from hashing.ridge import FeatureRidge
 
 
@@ -131,13 +131,6 @@ def twin_codes(
         twin = nearest_decorrelated(bits * similarity_product(unit_labels, codes) + alpha * codes, rng)
         codes = _signs(bits * similarity_product(unit_labels, twin) + alpha * twin + lam * predicted)
     return codes, twin
-
-
-def similarity_product(
-    unit_labels: Float64[np.ndarray, "n c"], matrix: Float64[np.ndarray, "n bits"]
-) -> Float64[np.ndarray, "n bits"]:
-    """Return S M without S = 2 Y Y' - 1 1', the similarities of all n samples with all."""
-    return np.asarray(2 * unit_labels @ (unit_labels.T @ matrix) - matrix.sum(axis=0))
 
 
 def nearest_decorrelated(

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import final
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float, Float64, UInt8
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
-from sklearn.utils import Tags, get_tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
+from sklearn.utils.validation import validate_data
 
+from hashing.estimator import CodeEstimator
 from hashing.joint import JointHasher
 from hashing.joint_cv import CANDIDATES, JointHasherCV
 from hashing.labels import LabelInput
@@ -20,7 +20,7 @@ from hashing.layout import CodeLayout
 
 
 @final
-class SeparateHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+class SeparateHasher(CodeEstimator):
     """One hasher per length, each fitted for itself; same features, starts and sweeps as the joint one.
 
     Args:
@@ -55,26 +55,15 @@ class SeparateHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             alone = clone(base).set_params(lengths=(bits,))
             tuned = JointHasherCV(alone, candidates=candidates, per_length=False) if self.tune else alone
             self.hashers_[bits] = tuned.fit(X, y)
-        self.n_features_in_ = self.hashers_[self.lengths_[0]].n_features_in_
+        validate_data(self, X, skip_check_array=True)  # remembers the width and the names of columns
         return self
 
-    def transform(self, X: ArrayLike) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records: the codes of all lengths side by side, shortest first."""
-        return np.hstack(list(self.encode(X).values()))
-
-    def encode(self, X: ArrayLike) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
-        """Return the packed codes of every length."""
-        check_is_fitted(self)
-        return {bits: hasher.encode(X)[bits] for bits, hasher in self.hashers_.items()}
-
-    def project(self, X: ArrayLike) -> dict[int, Float64[np.ndarray, "n _bits"]]:
-        """Return the scores of every length."""
-        check_is_fitted(self)
-        return {bits: hasher.project(X)[bits] for bits, hasher in self.hashers_.items()}
-
     @property
-    def _n_features_out(self) -> int:
-        return sum(self.lengths_) // 8
+    def _layout(self) -> CodeLayout:
+        return CodeLayout(self.lengths_)
 
-    def __sklearn_tags__(self) -> Tags:
-        return get_tags(JointHasher() if self.estimator is None else self.estimator)
+    def _records(self, x: Float[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
+        return np.hstack([hasher.encoder_.records(x) for hasher in self.hashers_.values()])
+
+    def _scores(self, x: Float[np.ndarray, "n d"]) -> dict[int, Float64[np.ndarray, "n _bits"]]:
+        return {bits: hasher.encoder_.project(x)[bits] for bits, hasher in self.hashers_.items()}

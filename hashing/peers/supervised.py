@@ -1,6 +1,7 @@
 """What the supervised peers share: the features of the labelled samples, from which each learns its projections.
 
-In: embeddings and labels. Out: features and targets of the labelled samples, handed to the peer. Leaves the codes to it.
+In: embeddings and labels. Out: features and targets of the labelled samples, handed to the peer, and products with their
+similarity. Leaves the codes to it.
 """
 
 from abc import abstractmethod
@@ -46,6 +47,8 @@ class SupervisedProjectionHasher(ProjectionHasher):
         kinds = [kind.value for kind in FeatureKind]
         if self.features not in kinds:
             raise HashingError(f"features must be one of {kinds}, got {self.features!r}.")
+        if self.n_anchors is not None and self.n_anchors < 1:
+            raise HashingError(f"n_anchors must be None or at least 1, got {self.n_anchors}.")
         known = labels.labelled
         feature_map = fit_features(
             embeddings[known],
@@ -70,3 +73,10 @@ def check_parameters(*, above_zero: dict[str, float], at_least_one: dict[str, in
     for name, count in at_least_one.items():
         if count < 1:
             raise HashingError(f"{name} must be at least 1, got {count}.")
+
+
+def similarity_product(
+    unit_labels: Float64[np.ndarray, "n c"], matrix: Float64[np.ndarray, "n bits"]
+) -> Float64[np.ndarray, "n bits"]:
+    """Return S M without S = 2 Y Y' - 1 1', the similarities of all n samples with all."""
+    return np.asarray(2 * unit_labels @ (unit_labels.T @ matrix) - matrix.sum(axis=0))

@@ -50,7 +50,7 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self._unit}/s" if speed else f"- {self._unit}/s", style="cyan")
+        return Text(f"{_rate(speed)} {self._unit}/s" if speed else f"- {self._unit}/s", style="cyan")
 
 
 @contextmanager
@@ -89,7 +89,12 @@ class _PlainMeter:
         rate = done / (now - self._started)
         left = f", {(self._total - done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
-        say(f"{self._description}: {done:,}{of} {self._unit}, {rate:,.0f} {self._unit}/s{left}")
+        say(f"{self._description}: {done:,}{of} {self._unit}, {_rate(rate)} {self._unit}/s{left}")
+
+
+def _rate(per_second: float) -> str:
+    """Return two digits of a rate below 10, where whole numbers would say little or 0."""
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}"
 
 
 def say(message: str) -> None:

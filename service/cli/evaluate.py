@@ -39,6 +39,20 @@ def _evaluate() -> None:
     """Measure methods on labelled image sets."""
 
 
+def _share(value: float | None) -> float | None:
+    """Return a share that leaves some and takes some."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"must be above 0 and below 1, got {value:g}.")
+    return value
+
+
+def _picture(path: Path | None) -> Path | None:
+    """Return the path of a PNG to write, which is no text to print."""
+    if path == Path("-"):
+        raise typer.BadParameter("a PNG is not printed, got -. Give the name of a file.")
+    return writable(path)
+
+
 @app.command("hashing", cls=_NamesMethods)
 def hashing(
     train: Annotated[str, typer.Option(help="SET or SET:SPLIT to learn from.", show_default=False)],
@@ -52,10 +66,10 @@ def hashing(
     holdout: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
+            metavar="SHARE",
             help="Draw this share of the database as queries, without --query.",
             show_default=False,
+            callback=_share,
         ),
     ] = None,
     label: LabelOption = None,
@@ -79,10 +93,19 @@ def hashing(
     settings: Annotated[
         str, typer.Option(help="Which settings, separated by commas: clean, noise, few, unseen.")
     ] = "clean",
-    noise: Annotated[float, typer.Option(min=0, max=1, help="noise: share of wrong training labels.")] = 0.4,
-    labelled: Annotated[float, typer.Option(min=0, max=1, help="few: share of training labels kept.")] = 0.1,
+    noise: Annotated[
+        float, typer.Option(metavar="SHARE", help="noise: share of wrong training labels.", callback=_share)
+    ] = 0.4,
+    labelled: Annotated[
+        float, typer.Option(metavar="SHARE", help="few: share of training labels kept.", callback=_share)
+    ] = 0.1,
     unseen: Annotated[
-        float, typer.Option(min=0, max=1, help="unseen: share of the classes not trained on, but retrieved.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="unseen: share of the classes not trained on, but retrieved.",
+            callback=_share,
+        ),
     ] = 0.3,
     asymmetric: Annotated[
         bool, typer.Option("--asymmetric", help="Score also real-valued queries against codes.")
@@ -100,12 +123,12 @@ def hashing(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Write a PNG of mAP over bits here.", show_default=False, callback=writable),
+        typer.Option(help="Write a PNG of mAP over bits here.", show_default=False, callback=_picture),
     ] = None,
     plot_pr: Annotated[
         Path | None,
         typer.Option(
-            help="Write a PNG of precision over recall here.", show_default=False, callback=writable
+            help="Write a PNG of precision over recall here.", show_default=False, callback=_picture
         ),
     ] = None,
 ) -> None:
@@ -115,39 +138,48 @@ def hashing(
     from service.evaluation_plot import curve_plot_png, evaluation_plot_png
     from service.usecases.comparison import compare, summarise
     from service.usecases.evaluate import PrCurve, evaluate_hashing, evaluation_document
+    from service.usecases.protocols import draw_trial
 
     wanted, chosen = parse_lengths(lengths), _parse_settings(settings)
-    factories = compose.hashing_methods(methods.split(","))
-    if baseline and baseline not in factories:
-        raise typer.BadParameter(f"{baseline!r} is not among --methods {methods}.", param_hint="--baseline")
+    factories = compose.hashing_methods(_parts(methods))
+    if baseline is not None and (baseline not in factories or len(factories) == 1):
+        raise typer.BadParameter(
+            f"Expected one of several --methods to compare the others with, got {baseline!r} of "
+            f"{', '.join(factories)}.",
+            param_hint="--baseline",
+        )
     if (query is None) is (holdout is None):
         raise typer.BadParameter("Give either --query SET or --holdout SHARE.", param_hint="--query")
     database = database or train
     specs = dict.fromkeys(spec for spec in (train, database, query) if spec)
     sets, source = open_sets(list(specs), label=label, backbone=backbone, cache=cache)
     learned, searched, asked = divide(sets, train=train, database=database, query=query, holdout=holdout)
+    drawn: dict[str, Any] = {
+        "train": learned,
+        "database": searched,
+        "query": asked,
+        "train_per_label": train_per_label,
+        "noise": noise,
+        "labelled": labelled,
+        "unseen": unseen,
+    }
+    for setting in chosen:  # what the sets do not allow is said before hours of fits
+        draw_trial(setting, seed=0, **drawn)
     curves: list[PrCurve] = []
     with console.progress("Learning and measuring", total=None, unit="fits") as meter:
         rows = evaluate_hashing(
-            train=learned,
-            database=searched,
-            query=asked,
             methods=factories,
             lengths=wanted,
             seeds=range(seeds),
             settings=chosen,
             asymmetric=asymmetric,
-            train_per_label=train_per_label,
-            noise=noise,
-            labelled=labelled,
-            unseen=unseen,
             clock=time.perf_counter,
             on_progress=meter,
             on_curve=curves.append if plot_pr else None,
+            **drawn,
         )
     summaries = summarise(rows)
-    asked_name = Path(query).name if query else f"{holdout:.0%}"
-    title = f"{asked_name} against {Path(database).name}, {source}"
+    title = f"{_title(database, query, holdout)}, {source}"
     if plot:
         plot.write_bytes(evaluation_plot_png(summaries, title=title))
     if plot_pr:
@@ -168,11 +200,22 @@ def hashing(
             _show_comparisons(compare(rows, baseline), baseline)
 
 
+def _title(database: str, query: str | None, holdout: float | None) -> str:
+    name = Path(database).absolute().name
+    if query:
+        return f"{Path(query).absolute().name} against {name}"
+    return f"{100 * (holdout or 0):g} % of {name} against the rest"
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
 def _parse_settings(text: str) -> "list[Setting]":
     from service.usecases.protocols import Setting
 
     try:
-        return list(dict.fromkeys(Setting(part) for part in text.split(",")))
+        return list(dict.fromkeys(Setting(part) for part in _parts(text)))
     except ValueError as error:
         there = ", ".join(setting.value for setting in Setting)
         raise typer.BadParameter(

@@ -71,10 +71,21 @@ def _embed_sets(
 def divide(
     sets: "Mapping[str, EmbeddedSet]", *, train: str, database: str, query: str | None, holdout: float | None
 ) -> "tuple[LabelledEmbeddings, LabelledEmbeddings, LabelledEmbeddings]":
-    """Return what is learned from, searched and searched for, after telling of images in two of them."""
+    """Return what is learned from, searched and searched for, after telling of images in two of them.
+
+    Raises:
+        InvalidArgumentError: No image that is searched, or searched for, has a label; the share cannot be held out.
+    """
+    from service.errors import InvalidArgumentError
     from service.usecases.embed import shared_images
     from service.usecases.protocols import LabelledEmbeddings, hold_out
 
+    for spec in dict.fromkeys(spec for spec in (database, query) if spec):
+        if not any(sets[spec].labels):
+            raise InvalidArgumentError(
+                f"Measuring needs labels, but none of the {len(sets[spec].labels):,} images of {spec!r} has one. Give a "
+                "folder of class subfolders, a labels.csv with a label column, or a features.npz with labelled rows."
+            )
     parts = {
         spec: LabelledEmbeddings(embeddings=embedded.embeddings, labels=embedded.labels)
         for spec, embedded in sets.items()

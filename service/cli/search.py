@@ -15,7 +15,7 @@ MAX_ID = 2**63 - 1  # of a catalog
 if TYPE_CHECKING:
     from service.application import Application
     from service.contact_sheet import SheetPicture
-    from service.ports import ImageRow
+    from service.records import ImageRow
     from service.usecases.search import Query, SearchAnswer, SearchRequest
 
 

@@ -21,6 +21,8 @@ from service.cli.sessions import learn, open_session
 
 app = typer.Typer(help="Learn models.", no_args_is_help=True)
 
+MAX_SEED = 2**32 - 1  # of numpy's generators
+
 
 @app.callback()
 def _train() -> None:
@@ -56,7 +58,7 @@ def hasher(
             "--robust",
             metavar="DELTA",
             help="Distance of a label from what its image's code says around which it counts less and less, for labels "
-            "of which some are wrong; two classes are 1.4 apart. Default: labels count alike.",
+            "of which some are wrong; two classes are 1.4 apart. Acts little unless --nu is near 1. Default: labels count alike.",
             show_default=False,
             callback=above_zero,
         ),
@@ -83,10 +85,13 @@ def hasher(
         bool,
         typer.Option(
             "--tune",
-            help="Choose --nu and --beta by validation on labelled images, for each length its own unless nested.",
+            help="Choose --nu and --beta by validation on labelled images, for each length its own unless nested; "
+            "`polyhash stats --json` tells what was chosen.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of every random choice.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random choice.")
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Also write the hasher file here.", show_default=False, callback=writable),
@@ -94,12 +99,20 @@ def hasher(
     json: JsonOption = False,
 ) -> None:
     """Learn a joint hasher from the embeddings and labels of a store and encode the store with it."""
+    from hashing.joint import JointHasher
     from service import compose
 
     weights = {name: weight for name, weight in (("nu", nu), ("beta", beta)) if weight is not None}
     if tune and weights:
         raise typer.BadParameter(
             "it chooses nu and beta itself. Leave --nu and --beta out.", param_hint="--tune"
+        )
+    used = JointHasher().get_params() | weights
+    if used["beta"] > used["nu"]:
+        raise typer.BadParameter(
+            f"must not be above nu: expected 0 to {used['nu']:g}, got {used['beta']:g}{'' if beta else ' by default'}. "
+            "Give a smaller --beta or a larger --nu.",
+            param_hint="--beta",
         )
     parameters: dict[str, Any] = weights | {
         "lengths": parse_lengths(lengths),
@@ -128,5 +141,5 @@ def hasher(
     else:
         console.out.print(
             f"Learned {identity}: {', '.join(map(str, layout.lengths))} bits, {images:,} images encoded in "
-            f"{layout.record_bytes} bytes each."
+            f"{layout.record_bytes} byte{'s' if layout.record_bytes > 1 else ''} each."
         )

@@ -24,7 +24,7 @@ from service.errors import (
     PolyhashError,
     UnreadableImageError,
 )
-from service.ports import CatalogCounts, ImageRow, SourceImage
+from service.records import CatalogCounts, ImageRow, SourceImage
 from service.rpc.status import to_status
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import Outcome

@@ -17,7 +17,7 @@ import grpc
 from polyhash.v1 import gallery_service_pb2
 
 from service.errors import UnavailableError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.rpc.inbox import Inbox
 from service.rpc.messages import read_source_image, write_outcome
 from service.rpc.settings import ServerSettings

@@ -1,6 +1,6 @@
 """The catalog in SQL: the one place where an image, its embedding and its codes exist.
 
-In: records of service.ports. Out: the same, and acknowledgements once a commit is durable. It knows nothing of pixels,
+In: records of service.records. Out: the same, and acknowledgements once a commit is durable. It knows nothing of pixels,
 models or indexes.
 
 Every change is one row of the append-only table `ops`; an image's id is the number of the change that added it.
@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from service.errors import ModelMismatchError, NotFoundError
-from service.ports import (
+from service.records import (
     Acknowledgement,
     CatalogCounts,
     EmbeddingChunk,

@@ -1,6 +1,6 @@
 """One image in several tables: how it is written to them and read from them.
 
-In: connections inside a transaction, and records of service.ports. Out: rows written, or records read. Which
+In: connections inside a transaction, and records of service.records. Out: rows written, or records read. Which
 transaction it is, and what an acknowledgement says, is the catalog's business.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Connection, Executable, insert, select
 
 from service.errors import InvalidArgumentError, PreconditionError
-from service.ports import ImageRow, NewImage
+from service.records import ImageRow, NewImage
 from service.storage.schema import CodeRecord, Embedding, Image, ImageAttribute, ImageLabel, Op
 
 T = TypeVar("T")

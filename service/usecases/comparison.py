@@ -101,9 +101,14 @@ def compare(rows: Sequence[EvalRow], baseline: str) -> list[Comparison]:
             by_length.setdefault(row.bits, {})[row.seed] = (
                 row.map - level[setting, scoring, row.bits, row.seed]
             )
-        above = {bits: np.array(list(by_seed.values())) for bits, by_seed in by_length.items()}
-        if len(above) > 1:
-            above[ALL_LENGTHS] = np.mean(list(above.values()), axis=0)
+        above = {
+            bits: np.array([by_seed[seed] for seed in sorted(by_seed)]) for bits, by_seed in by_length.items()
+        }
+        common = sorted(set.intersection(*map(set, by_length.values())))
+        if len(above) > 1 and common:
+            above[ALL_LENGTHS] = np.array(
+                [np.mean([by_seed[seed] for by_seed in by_length.values()]) for seed in common]
+            )
         comparisons += [
             _comparison(setting, method, scoring, bits, differences) for bits, differences in above.items()
         ]

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float16, Float32, UInt8
 
 from service.errors import PolyhashError
-from service.ports import Backbone, DecodedImage, SourceImage
+from service.ports import Backbone
+from service.records import DecodedImage, SourceImage
 from service.usecases.reading import Rejected, ahead, in_chunks, read_content
 
 KEEP_EVERY = 1024  # images between two writes to the cache: at most this much work is lost to a power cut

@@ -13,7 +13,8 @@ from jaxtyping import Float32, UInt8
 
 from hashing.layout import CodeLayout
 from service.errors import InvalidArgumentError, PolyhashError, PreconditionError
-from service.ports import Acknowledgement, Catalog, CodeIndex, Hasher, Neighbours, NewImage, Originals
+from service.ports import Catalog, CodeIndex, Hasher, Neighbours, Originals
+from service.records import Acknowledgement, NewImage
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from service.errors import PolyhashError, UnreadableImageError
-from service.ports import Acknowledgement, Backbone, DecodedImage, NewImage, SourceImage
+from service.ports import Backbone
+from service.records import Acknowledgement, DecodedImage, NewImage, SourceImage
 from service.usecases.gallery import Gallery
 from service.usecases.reading import Rejected, ahead, read_content
 

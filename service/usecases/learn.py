@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from service.errors import PreconditionError
-from service.ports import Catalog, Hasher, RecordChunk
+from service.ports import Catalog, Hasher
+from service.records import RecordChunk
 
 MIN_TRAINING_IMAGES = 2  # one embedding has no variance to code
 

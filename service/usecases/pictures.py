@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable
 
 from service.errors import DataLossError, NotFoundError, UnavailableError
-from service.ports import Catalog, ImageRow, Originals
+from service.ports import Catalog, Originals
+from service.records import ImageRow
 
 
 class Pictures:

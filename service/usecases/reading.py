@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeVar
 
 from service.errors import PolyhashError, UnreadableImageError
-from service.ports import SourceImage
+from service.records import SourceImage
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from service.errors import InvalidArgumentError, NotFoundError
-from service.ports import Backbone, DecodedImage, ImageRow, Neighbours
+from service.ports import Backbone, Neighbours
+from service.records import DecodedImage, ImageRow
 from service.usecases.gallery import Gallery
 
 MAX_K = 10_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import final
 
 from service.errors import InvalidArgumentError, NotFoundError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.vision.containers import (
     ArrayRows,
     CompressedTarMembers,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from service.ports import Features, Preprocessing
+from service.records import Features, Preprocessing
 from service.vision.preprocessing import InputSquare
 
 VERSION = 1  # raise it when the numbers change, so that old embeddings are not mixed with new ones

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from service.errors import ImageError, ImageTooLargeError, UnreadableImageError
-from service.ports import DecodedImage
+from service.records import DecodedImage
 from service.vision.colour import to_rgb
 
 # Pillow's bomb guard warns through a process-wide switch; `ImageLimits` stands in its place. Its other warnings tell

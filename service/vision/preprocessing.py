@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from service.errors import InvalidArgumentError, NotFoundError
-from service.ports import Preprocessing
+from service.records import Preprocessing
 
 CONVNEXT_CROPS_BELOW_PX = 384  # ConvNextImageProcessor squashes at this size and above
 

@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from service.circumstances import usable_cores
 from service.errors import DataLossError, InvalidArgumentError, NotFoundError
-from service.ports import Features, Preprocessing
+from service.records import Features, Preprocessing
 from service.vision.batch_norms import fold_batch_norms
 from service.vision.preprocessing import InputSquare, read_input_square
 

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.ports import Backbone, Features
+from service.ports import Backbone
+from service.records import Features
 
 ODD_SIZES = [(1, 1), (1, 7), (9, 1), (1, 3000), (2500, 3), (37, 53), (640, 480), (1200, 1600)]
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from service.errors import InvalidArgumentError, ModelMismatchError, NotFoundError, PreconditionError
-from service.ports import Acknowledgement, Catalog, ImageRow, ModelKind, NewImage, RecordChunk
+from service.ports import Catalog
+from service.records import Acknowledgement, ImageRow, ModelKind, NewImage, RecordChunk
 from tests.contracts.memory_catalog import noon
 
 BACKBONE = "backbone@0123456789ab"

@@ -17,7 +17,8 @@ from hashing.codes import hamming_distances, pack_codes
 from hashing.layout import CodeLayout
 from service.application import Application
 from service.errors import NotFoundError
-from service.ports import CodeIndex, Features, Hasher, Neighbours, Preprocessing
+from service.ports import CodeIndex, Hasher, Neighbours
+from service.records import Features, Preprocessing
 from service.rpc.server import Server
 from service.rpc.settings import ServerSettings
 from service.usecases.gallery import Gallery

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from service.errors import InvalidArgumentError, ModelMismatchError, NotFoundError, PreconditionError
-from service.ports import (
+from service.records import (
     Acknowledgement,
     CatalogCounts,
     EmbeddingChunk,

@@ -110,10 +110,12 @@ def chunks_of(size) -> Iterator[None]:
 
 
 def label_errors(problem, codes, maps):
-    """Return the squared label error of every sample by length, as weighted by its label entries."""
+    """Return, by length, what every sample counts and its squared error over the label entries that are known."""
     weights = problem.label_weights * problem.sample_weight[:, None]
+    count = weights.max(axis=1, initial=0.0)
+    known = weights / np.where(count > 0, count, 1)[:, None]
     return {
-        bits: (weights * (problem.targets - codes[part].T @ maps.labels[bits]) ** 2).sum(axis=1)
+        bits: (count, (known * (problem.targets - codes[part].T @ maps.labels[bits]) ** 2).sum(axis=1))
         for bits, part in problem.layout.columns.items()
     }
 
@@ -134,9 +136,11 @@ def plain_objective(problem, codes, maps, *, robust=None):
     total = 0.0
     for bits, part in layout.columns.items():
         W, P = maps.labels[bits], maps.projection[:, part]
-        error = errors[bits] if robust is None else robust**2 * (1 - np.exp(-errors[bits] / robust**2))
+        count, error = errors[bits]
+        if robust is not None:
+            error = robust**2 * (1 - np.exp(-error / robust**2))
         missed = problem.sample_weight[:, None] * (B[:, part] - problem.features @ P) ** 2
-        total += bits * (error.sum() + weights.lw * (W**2).sum())
+        total += bits * ((count * error).sum() + weights.lw * (W**2).sum())
         total += nu[bits] * (missed.sum() + weights.lp * (P**2).sum())
     for s, t in pairs:
         R = maps.associations[s, t]

@@ -13,7 +13,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from hashing.codes import hamming_distances
 from hashing.deep.joint import DeepJointHasher
 from hashing.errors import HasherFileError
-from hashing.hasher_file import FittedHasher, Provenance, hasher_identity, load_hasher, save_hasher
+from hashing.fitted_hasher import FittedHasher, Provenance, hasher_identity
+from hashing.hasher_content import digest
+from hashing.hasher_file import load_hasher, save_hasher
 from hashing.joint import JointHasher
 
 LENGTHS = (8, 16, 32)
@@ -197,14 +199,12 @@ def forge(path, change):
     """Save the file again, sums made right, after `change(tensors, metadata)` wrote into its parts."""
     import safetensors.numpy  # noqa: PLC0415 - forging a file is this function's own business
 
-    from hashing.hasher_file import _digest  # noqa: PLC0415 - same
-
     with safe_open(path, framework="np") as file:
         metadata = json.loads(file.metadata()["polyhash"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     change(tensors, metadata)
     metadata.pop("checksum")
-    metadata["checksum"] = _digest(tensors, metadata)
+    metadata["checksum"] = digest(tensors, metadata)
     safetensors.numpy.save_file(tensors, path, {"polyhash": json.dumps(metadata)})
 
 

@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from hashing import learned as learned_module
 from hashing.codes import hamming_distances
 from hashing.errors import HashingError, LabelError
-from hashing.hasher_file import Provenance, load_hasher, save_hasher
+from hashing.fitted_hasher import Provenance
+from hashing.hasher_file import load_hasher, save_hasher
 from hashing.joint import JointHasher
 from hashing.learned import Learned
 from hashing.ridge import GramRidge
@@ -43,7 +44,9 @@ def learn_then_add(problem):
     layout, rng = problem.layout, np.random.default_rng(0)
     books = {bits: rng.choice((-1.0, 1.0), size=(c, bits)) for bits in layout.lengths} if c else {}
     ridge = GramRidge(first.samples().gram(), problem.weights.lp)
-    learned = Learned(ridge=ridge, moments=solver.moments, books=books, classes=np.arange(c))
+    learned = Learned(
+        ridge=ridge, moments=solver.moments, books=books, classes=np.arange(c), class_weights={}
+    )
     before, after = [solver.state.codes], [solver.state.codes]
 
     def watched(codes, *arguments, **options):

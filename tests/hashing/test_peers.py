@@ -20,6 +20,7 @@ from hashing.peers.itq import ITQHasher
 from hashing.peers.lsh import LSHHasher
 from hashing.peers.scdh import SCDHHasher
 from hashing.peers.sdh import SDHHasher
+from hashing.peers.supervised import SupervisedProjectionHasher
 from hashing.rotation import fit_rotation, principal_axes
 
 PEERS = [
@@ -203,3 +204,9 @@ def test_codebook_ridge_needs_labels(labels, clusters):
 def test_codebook_ridge_names_the_features_it_knows(clusters):
     with pytest.raises(HashingError, match=r"features must be one of \['linear', 'rbf'\], got 'cubic'"):
         CodebookRidgeHasher(features="cubic").fit(*clusters)
+
+
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if issubclass(peer, SupervisedProjectionHasher)])
+def test_no_supervised_peer_learns_from_no_anchors(peer, clusters):
+    with pytest.raises(HashingError, match="n_anchors must be None or at least 1, got 0"):
+        peer(n_anchors=0).fit(*clusters)

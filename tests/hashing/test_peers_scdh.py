@@ -7,7 +7,8 @@ import pytest
 from sklearn.base import clone
 
 from hashing.errors import CodeLengthError, HashingError, LabelError
-from hashing.peers.scdh import SCDHHasher, nearest_decorrelated, similarity_product, twin_codes
+from hashing.peers.scdh import SCDHHasher, nearest_decorrelated, twin_codes
+from hashing.peers.supervised import similarity_product
 from hashing.ridge import FeatureRidge
 
 

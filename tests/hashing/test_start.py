@@ -96,7 +96,7 @@ def test_bits_on_which_codewords_of_a_sample_disagree_start_where_the_other_samp
 @pytest.mark.parametrize("d", [4, 12, 20])
 def test_rotated_codes_are_signs_of_every_length_also_beyond_the_dimensions(d, layout):
     x = np.random.default_rng(0).normal(size=(400, d))
-    codes = rotated_codes(x, layout, np.random.default_rng(0))
+    codes = rotated_codes(x, normalize=False, layout=layout, rng=np.random.default_rng(0))
     assert codes.shape == (layout.n_columns, 400)
     assert codes.dtype == np.int8
     for part in layout.columns.values():
@@ -109,6 +109,8 @@ def test_rotated_codes_are_signs_of_every_length_also_beyond_the_dimensions(d, l
 def test_rotated_codes_of_two_far_groups_differ_more_between_than_within(layout):
     x = np.random.default_rng(0).normal(size=(40, 12))
     x[20:] += 8
-    B = rotated_codes(x, layout, np.random.default_rng(0))[layout.columns[16]].T.astype(float)
+    B = rotated_codes(x, normalize=False, layout=layout, rng=np.random.default_rng(0))[
+        layout.columns[16]
+    ].T.astype(float)
     inner = B @ B.T
     assert inner[:20, :20].mean() > inner[:20, 20:].mean() + 2

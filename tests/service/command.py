@@ -50,6 +50,11 @@ def polyhash(*arguments: object) -> Finished:
     return Finished(status=int(ended.value.code or 0), out=out.getvalue(), err=err.getvalue())
 
 
+def unfolded(message: str) -> str:
+    """Return what is told of wrong usage on one line and without its frame."""
+    return " ".join(message.replace("│", " ").split())
+
+
 def start_polyhash(*arguments: object) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
     return subprocess.Popen(  # noqa: S603 - our own command

@@ -1,15 +1,18 @@
 """`polyhash eval hashing` on a small rendered gallery: figures as JSON, as a picture and as a table."""
 
 import json
+import re
 from itertools import product
 
 import numpy as np
 import pytest
 
 from hashing.methods import HASHING_METHODS
+from hashing.peers.lsh import LSHHasher
 from service.scenes.gallery import write_gallery
+from service.usecases.protocols import Setting
 from service.vision.descriptor import DescriptorBackbone
-from tests.service.command import polyhash
+from tests.service.command import ROOT, polyhash, unfolded
 
 METHODS = ("jmh", "lsh")
 
@@ -120,7 +123,15 @@ def test_images_in_both_sets_and_bad_ones_are_told(scenes, tmp_path):
         (["--lengths", "9"], 2, "multiples of 8"),
         (["--settings", "clean,dirty"], 2, "Settings are some of"),
         (["--settings", "unseen"], 1, "Unseen classes need at least 4 classes"),
-        (["--baseline", "itq"], 2, "'itq' is not among --methods"),
+        (["--settings", "clean,unseen"], 1, "Unseen classes need at least 4 classes"),
+        (["--baseline", "itq"], 2, "got 'itq' of jmh, lsh"),
+        (["--baseline", ""], 2, "got '' of jmh, lsh"),
+        (["--methods", "lsh", "--baseline", "lsh"], 2, "one of several --methods"),
+        (["--noise", "0"], 2, "above 0 and below 1, got 0"),
+        (["--labelled", "1"], 2, "above 0 and below 1, got 1"),
+        (["--unseen", "nan"], 2, "above 0 and below 1, got nan"),
+        (["--plot", "-"], 2, "Give the name of a file"),
+        (["--plot-pr", "-"], 2, "Give the name of a file"),
         (["--holdout", "0.5"], 2, "Give either --query SET or --holdout SHARE"),
         (["--seeds", "0"], 2, "seeds"),
     ],
@@ -128,7 +139,7 @@ def test_images_in_both_sets_and_bad_ones_are_told(scenes, tmp_path):
 def test_mistakes_are_told_without_a_figure(scenes, arguments, status, words):
     done = evaluate(scenes, *arguments)
     assert (done.status, done.out) == (status, "")
-    assert words in done.err
+    assert words in unfolded(done.err)
     if status == 1:
         assert done.err.startswith("polyhash: ")
         assert done.err.count("\n") == 1
@@ -206,7 +217,39 @@ def test_a_share_of_the_database_can_be_held_out_as_queries(features):
     done = of_features(features, "--holdout", "0.25", "--backbone", "descriptor")
     assert done.status == 0
     assert done.err.splitlines() == ["The sets hold features, so --backbone is not used."]
-    assert done.out.splitlines()[0] == f"25% against {features.name}, features"
+    assert done.out.splitlines()[0] == f"25 % of {features.name} against the rest, features"
+
+
+@pytest.mark.parametrize("share", ["0", "1", "1.5", "nan"])
+def test_a_share_that_leaves_one_side_empty_is_wrong_usage(features, share):
+    done = of_features(features, "--holdout", share)
+    assert (done.status, "must be above 0 and below 1, got" in done.err) == (2, True)
+
+
+def test_what_a_later_setting_lacks_is_told_before_any_fit(scenes, monkeypatch):
+    def fitted(*_):
+        raise AssertionError("fitted in vain")
+
+    monkeypatch.setattr(LSHHasher, "fit", fitted)
+    done = evaluate(scenes, "--methods", "lsh", "--settings", "clean,unseen")
+    assert (done.status, "Unseen classes need at least 4 classes" in done.err) == (1, True)
+
+
+def test_pictures_without_labels_cannot_be_measured(scenes, tmp_path):
+    for source in sorted(scenes.glob("beach/*.jpg")):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    done = polyhash("eval", "hashing", "--train", tmp_path, "--holdout", "0.5")
+    assert (done.status, done.out) == (1, "")
+    assert f"none of the 8 images of '{tmp_path}' has one. Give a folder of class subfolders" in done.err
+
+
+def test_spaces_after_commas_are_no_mistake(features):
+    done = of_features(
+        *(features, "--holdout", "0.25", "--methods", "codebook, lsh"),
+        *("--lengths", "8, 16", "--settings", "clean, few", "--json", "-"),
+    )
+    assert done.status == 0
+    assert {row["method"] for row in done.document["results"]} >= {"codebook", "lsh"}
 
 
 def test_training_on_held_out_queries_is_told(features):
@@ -260,3 +303,14 @@ def test_the_help_names_every_method():
     done = polyhash("eval", "hashing", "--help")
     assert done.status == 0
     assert all(name in done.out for name in HASHING_METHODS)
+
+
+def test_the_readme_names_every_method_setting_and_option():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in HASHING_METHODS if f"`{name}`" not in readme] == []
+    assert [setting.value for setting in Setting if f"`{setting.value}`" not in readme] == []
+    for command in ("eval", "train"):
+        done = polyhash(command, "hashing" if command == "eval" else "hasher", "--help")
+        options = set(re.findall(r"^│ +(?:\* +)?(--[a-z-]+)", done.out, re.MULTILINE)) - {"--help"}
+        assert len(options) > 10
+        assert sorted(option for option in options if option not in readme) == []

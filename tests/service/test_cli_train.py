@@ -7,7 +7,7 @@ from hashing.hasher_file import load_hasher
 from hashing.joint import JointHasher
 from hashing.joint_cv import CANDIDATES
 from service.storage.store import Store
-from tests.service.command import polyhash, write_pictures
+from tests.service.command import polyhash, unfolded, write_pictures
 
 ALL_LENGTHS = (16, 32, 64, 128)
 
@@ -159,11 +159,15 @@ def test_mistakes_are_told_before_anything_is_learned(store, tmp_path):
         ("--beta", "nan", "a finite number of 0 or more, got nan"),
         ("--beta", "inf", "a finite number of 0 or more, got inf"),
         ("--class-weight", "rare", "'rare' is not one of"),
+        ("--seed", -1, "greater than or equal to 0"),
+        ("--seed", 2**32, "less than or equal to 4294967295"),
+        ("--beta", 0.2, "expected 0 to 0.1, got 0.2. Give"),
+        ("--nu", 0.01, "expected 0 to 0.01, got 0.03 by default."),
     ],
 )
 def test_weights_that_cannot_be_are_wrong_usage(tmp_path, option, value, message):
     done = polyhash("train", "hasher", "--store", tmp_path / "any", option, value)
-    assert (done.status, message in done.err) == (2, True)
+    assert (done.status, message in unfolded(done.err)) == (2, True)
 
 
 def test_too_few_images_are_told(tmp_path):

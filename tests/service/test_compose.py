@@ -14,7 +14,7 @@ from hashing.methods import HASHING_METHODS
 from service import compose
 from service.client import Client
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError, PreconditionError
-from service.ports import ModelKind
+from service.records import ModelKind
 from service.usecases.ingest import CopyPolicy
 from service.usecases.reading import in_chunks
 from service.usecases.search import IdQuery, ImageQuery, SearchRequest

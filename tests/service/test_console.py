@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,42 @@ def test_progress_of_unknown_length_tells_no_time_left(capsys, monkeypatch):
         meter(33, 66)
     assert capsys.readouterr().err.splitlines() == [
         "Learning: 22 sweeps, 2 sweeps/s",
-        "Learning: 33 of 66 sweeps, 2 sweeps/s, 22 s left",
+        "Learning: 33 of 66 sweeps, 1.5 sweeps/s, 22 s left",
     ]
+
+
+def test_slow_work_has_a_rate_too(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.progress("Learning", total=9, unit="fits") as meter:
+        for done, seconds in ((1, 40.0), (4, 80.0), (8, 100.0), (9, 101.0)):
+            now[0] = seconds
+            meter(done)
+    assert capsys.readouterr().err.splitlines() == [
+        "Learning: 1 of 9 fits, 0.025 fits/s, 320 s left",
+        "Learning: 4 of 9 fits, 0.05 fits/s, 100 s left",
+        "Learning: 8 of 9 fits, 0.08 fits/s, 12 s left",
+    ]
+
+
+@pytest.mark.parametrize(("done", "rate"), [(15, "1.5"), (99, "9.9"), (100, "10"), (12345, "1,234")])
+def test_rates_of_ten_and_more_are_whole_numbers(capsys, monkeypatch, done, rate):
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.progress("Indexing", total=None, unit="images") as meter:
+        now[0] = 10.0
+        meter(done)
+    assert capsys.readouterr().err == f"Indexing: {done:,} images, {rate} images/s\n"
+
+
+def read_to_the_end(descriptor):
+    """Return all that was written to a terminal whose other end is closed."""
+    parts = []
+    with suppress(OSError):  # how Linux tells the end
+        while part := os.read(descriptor, 1 << 16):
+            parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts).decode()
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
@@ -79,9 +114,7 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch):
         with console.progress("Indexing [set]", total=4, unit="images") as meter:
             for done in range(1, 5):
                 meter(done)
-    shown = os.read(master, 1 << 16).decode()
-    os.close(master)
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", read_to_the_end(master))
     assert re.search(r"Indexing \[set\] ━+ 4/4 [\d,]+ images/s 0:00:00", plain)
 
 

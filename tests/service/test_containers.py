@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.errors import ImageTooLargeError, InvalidArgumentError, NotFoundError, PolyhashError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.vision.datasets import ImageSet, open_image_set
 from service.vision.images import ImageLimits, decode_image
 from service.vision.sources import read_source

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import InvalidArgumentError, NotFoundError, PolyhashError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.vision.datasets import ImageSet, open_image_set
 from service.vision.images import decode_image
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from service.ports import Features
+from service.records import Features
 from service.vision.descriptor import DescriptorBackbone
 from tests.contracts.backbone import BackboneContract
 

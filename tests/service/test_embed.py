@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.errors import UnreadableImageError
-from service.ports import DecodedImage, Features, Preprocessing, SourceImage
+from service.records import DecodedImage, Features, Preprocessing, SourceImage
 from service.usecases.embed import KEEP_EVERY, embed_set, shared_images
 from service.vision.embedding_cache import EmbeddingCache
 

@@ -27,7 +27,7 @@ from polyhash.v1 import search_service_pb2 as search
 
 from service import compose
 from service.client import ApiError, AsyncClient, Client, Ingested, NewImage, Refused
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.rpc import pages
 from service.rpc.calls import Stubs, channel_options
 from service.rpc.settings import ServerSettings

@@ -99,7 +99,7 @@ def test_the_highlighted_method_is_drawn_stronger_than_any_other():
         ],
         title="",
     )
-    others = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7F7F7F")
+    others = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#2B2B2B")
     lines_each = (3, 2, 2, 2, 2, 2, 2)
     strongest = max(coloured(png, c) / n for c, n in zip(others, lines_each, strict=True))
     assert coloured(png, "#0072B2") > 1.5 * strongest

@@ -9,7 +9,7 @@ import pytest
 
 from hashing.index_build import build_index
 from service.errors import InvalidArgumentError, NotFoundError, PreconditionError, UnavailableError
-from service.ports import NewImage
+from service.records import NewImage
 from service.usecases.gallery import Gallery
 from tests.contracts.fakes import FIRST_ID, FakeBackbone, FakeHasher, MemoryOriginals
 from tests.contracts.memory_catalog import MemoryCatalog

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hashing.hasher_file import FittedHasher, Provenance
+from hashing.fitted_hasher import FittedHasher, Provenance
 from hashing.joint import JointHasher
 from tests.contracts.fakes import FakeBackbone, FakeHasher
 from tests.contracts.hasher import HasherContract

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.errors import NotFoundError, UnavailableError, UnreadableImageError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import Accepted, CopyPolicy, Ingestor
 from service.usecases.reading import Rejected

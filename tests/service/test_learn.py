@@ -5,7 +5,7 @@ import pytest
 
 from hashing.layout import CodeLayout
 from service.errors import PreconditionError
-from service.ports import ModelKind
+from service.records import ModelKind
 from service.usecases.learn import encode_catalog, read_training_set
 from tests.contracts.catalog import BACKBONE, new_image
 from tests.contracts.memory_catalog import MemoryCatalog

@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.compose import thumbnail_jpeg
 from service.errors import DataLossError, NotFoundError, UnavailableError
-from service.ports import ImageRow
+from service.records import ImageRow
 from service.usecases.pictures import Pictures
 from service.vision.sources import read_source
 from tests.contracts.fakes import MemoryOriginals, png

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidArgumentError, NotFoundError
-from service.ports import Preprocessing
+from service.records import Preprocessing
 from service.vision.preprocessing import InputSquare, read_input_square
 
 SETTINGS = {

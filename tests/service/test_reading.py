@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import NotFoundError
-from service.ports import SourceImage
+from service.records import SourceImage
 from service.usecases.reading import Rejected, ahead, in_chunks, read_content
 
 

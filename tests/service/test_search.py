@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hashing.index_build import build_index
 from service.errors import InvalidArgumentError, NotFoundError, PreconditionError, UnreadableImageError
-from service.ports import NewImage, SourceImage
+from service.records import NewImage, SourceImage
 from service.usecases.gallery import Gallery
 from service.usecases.search import MAX_K, CodeQuery, IdQuery, ImageQuery, Searcher, SearchRequest
 from service.vision.images import decode_image
