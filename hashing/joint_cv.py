@@ -23,6 +23,7 @@ from hashing.labels import LabelInput, read_labels
 # codebook and ridge regression. Above nu = 1 codes follow the features more than the labels. Grid of 01-hashing 1.7,
 # wider.
 CANDIDATES: tuple[Mapping[str, float], ...] = (
+    {"nu": 0.1, "beta": 0.01},
     {"nu": 0.1, "beta": 0.03},
     {"nu": 0.001, "beta": 0.0},
     {"nu": 1.0, "beta": 0.3},
@@ -42,8 +43,8 @@ class JointHasherCV(EncoderEstimator):
     weights for all lengths and scored per length, encoded jointly or by sign, whichever is better. The first candidate is
     kept unless another is better by more than the standard error of the difference over the same samples: with few
     labels most differences are chance. Where lengths differ in what is best for them, one more fit gives every length
-    its own, kept if it is better by the same rule; so is another ridge, unless fewer than 100 samples were held out. The
-    winner is fitted on all samples. Where no two held-out samples share a label, nothing can be compared and the first
+    its own, kept if it is better by the same rule. Then the best of three ridges, unless fewer than 100 samples were held
+    out. The winner is fitted on all samples. Where no two held-out samples share a label, nothing can be compared and the first
     candidate it is. Holds a copy of the training embeddings per fold.
 
     Args:
@@ -110,7 +111,7 @@ class JointHasherCV(EncoderEstimator):
             trials, chosen = self._compare(search, base)
         self.cv_results_ = [{"params": trial.params, "map": trial.map} for trial in trials]
         self.best_params_ = chosen.params
-        self.best_score_ = float(chosen.precision.mean())
+        self.best_score_ = _mean(chosen)
         self.best_estimator_ = base.set_params(**chosen.params).fit(X, y, sample_weight=sample_weight)
         search.finish()
         validate_data(self, X, skip_check_array=True)  # remembers the width and the names of columns
@@ -129,7 +130,7 @@ class JointHasherCV(EncoderEstimator):
         if search.n_held_out >= FEW_HELD_OUT:
             ridge = chosen.params.get("lp", search.ridge)
             ridges = [search.score(chosen.params | {"lp": factor * ridge}) for factor in self.ridge_factors]
-        return [*trials, *ridges], _best([chosen, *ridges])
+        return [*trials, *ridges], max([chosen, *ridges], key=_mean)
 
     def _n_tried(self, base: JointHasher) -> int:
         mixed = self.per_length and not base.nested
@@ -253,7 +254,11 @@ def _best(trials: "Sequence[_Trial]") -> _Trial:
     """Return the best trial of those surely better than the first, or the first."""
     first = trials[0].precision.mean(axis=0)
     sure = [trial for trial in trials if surely_better(trial.precision.mean(axis=0), first)]
-    return max(sure, key=lambda trial: float(trial.precision.mean()), default=trials[0])
+    return max(sure, key=_mean, default=trials[0])
+
+
+def _mean(trial: _Trial) -> float:
+    return float(trial.precision.mean())
 
 
 def _mixed(trials: "Sequence[_Trial]", base: JointHasher) -> dict[str, Any]:

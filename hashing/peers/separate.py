@@ -49,7 +49,8 @@ class SeparateHasher(CodeEstimator):
         self.lengths_ = CodeLayout.of(self.lengths).lengths
         base = clone(JointHasher() if self.estimator is None else self.estimator)
         base.set_params(beta=0.0, joint_encoding=False)
-        candidates = [{"nu": candidate["nu"], "joint_encoding": False} for candidate in CANDIDATES]
+        weights = dict.fromkeys(candidate["nu"] for candidate in CANDIDATES)
+        candidates = [{"nu": nu, "joint_encoding": False} for nu in weights]
         self.hashers_ = {}
         for bits in self.lengths_:
             alone = clone(base).set_params(lengths=(bits,))
