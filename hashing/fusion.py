@@ -61,8 +61,8 @@ def select_bits(records: UInt8[np.ndarray, "n record_bytes"], y: LabelInput, bit
     labels = read_labels(y, len(records))
     if not labels.informative:
         raise LabelError(
-            "Bits are selected by how they tell classes apart: expected samples of at least two classes, got none. "
-            "Label some, or use a nested hasher and its prefixes."
+            "Bits are selected by how they tell classes apart: expected samples of at least two classes, got "
+            f"{labels.counts}. Label samples of at least two classes, or use a nested hasher and its prefixes."
         )
     known = labels.labelled
     counts = np.maximum(labels.targets[known].sum(axis=0), 1)

@@ -46,6 +46,13 @@ class Labels:
         known = self.targets[self.labelled]
         return len(known) > 0 and not (known == known[0]).all()
 
+    @property
+    def counts(self) -> str:
+        """How many labelled samples there are, and of how many classes, for messages."""
+        known = self.targets[self.labelled]
+        n, c = len(known), int(known.any(axis=0).sum())
+        return f"{n} labelled sample{'' if n == 1 else 's'} of {c} class{'' if c == 1 else 'es'}"
+
 
 def read_labels(y: LabelInput, n: int, *, class_weight: ClassWeight = None) -> Labels:
     """Return the labels of n samples.

@@ -82,7 +82,7 @@ class DeepPeer(ProjectionHasher, ABC):
         if not labels.informative:
             raise LabelError(
                 f"{type(self).__name__} learns from labels alone: expected at least two samples of different classes, "
-                "got none. Label some, or use DeepJointHasher."
+                f"got {labels.counts}. Label samples of at least two classes, or use DeepJointHasher, which needs no labels."
             )
         rows = np.flatnonzero((labels.targets * (labels.weights > 0)).any(axis=1))
         known = Labels(targets=labels.targets[rows], weights=labels.weights[rows], classes=labels.classes)

@@ -42,7 +42,7 @@ class SupervisedProjectionHasher(ProjectionHasher):
         if not labels.informative:
             raise LabelError(
                 f"{type(self).__name__} learns from labels alone: expected at least two samples of different classes, "
-                "got none. Label some, or use ITQHasher."
+                f"got {labels.counts}. Label samples of at least two classes, or use ITQHasher, which needs no labels."
             )
         kinds = [kind.value for kind in FeatureKind]
         if self.features not in kinds:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float32, Shaped
 
 from service.errors import InvalidArgumentError
 from service.usecases.embed import EmbeddedSet
@@ -29,8 +29,8 @@ def is_feature_set(spec: str) -> bool:
 def read_feature_set(spec: str) -> EmbeddedSet:
     """Return the features that `spec` names, one row per image.
 
-    The arrays of `features.npz` are: `features`, real (n, d); `labels`, multi-hot (n, c), or class numbers (n,) with -1
-    for unlabelled; `label_names`, c texts; and if there are splits, `split`, n texts.
+    The arrays of `features.npz` are: `features`, real (n, d), finite as float32; `labels`, multi-hot (n, c), or class
+    numbers (n,) with -1 for unlabelled; `label_names`, c different texts; and if there are splits, `split`, n texts.
 
     Args:
         spec: `SET`, `SET:SPLIT` or `SET:SPLIT+SPLIT` for the rows whose `split` has one of the values.
@@ -42,12 +42,7 @@ def read_feature_set(spec: str) -> EmbeddedSet:
     folder, splits = parse_set_spec(spec)
     path = folder / FEATURES
     arrays = _read(path)
-    features = arrays["features"]
-    if features.ndim != 2 or features.dtype.kind not in "fiu" or not np.isfinite(features).all():
-        raise _unfit(
-            path, "an array 'features' of finite numbers (n, d)", f"{features.dtype} {features.shape}"
-        )
-    features = features.astype(np.float32)
+    features = _features(path, arrays["features"])
     labels = _names(path, arrays, len(features))
     rows = np.flatnonzero(_selected(path, arrays.get("split"), splits, len(features))).tolist()
     return EmbeddedSet(
@@ -70,8 +65,23 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _features(path: Path, features: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "n d"]:
+    expected = "an array 'features' of finite numbers (n, d) with d of at least 1"
+    if features.ndim != 2 or features.shape[1] == 0 or features.dtype.kind not in "fiu":
+        raise _unfit(path, expected, f"{features.dtype} {features.shape}")
+    with np.errstate(over="ignore"):  # told below
+        features = features.astype(np.float32)
+    if wrong := np.count_nonzero(~np.isfinite(features).all(axis=1)):
+        raise _unfit(
+            path, expected, f"NaN, infinity or numbers too large for float32 in {wrong} of {len(features)} rows"
+        )
+    return features
+
+
 def _names(path: Path, arrays: dict[str, np.ndarray], n: int) -> list[tuple[str, ...]]:
     labels, names = arrays["labels"], [str(name) for name in arrays["label_names"].ravel()]
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise _unfit(path, "a name of its own for every class in 'label_names'", f"{repeated[0]!r} repeatedly")
     if labels.shape == (n, len(names)) and np.isin(labels, (0, 1)).all():
         return [tuple(names[k] for k in np.flatnonzero(row)) for row in labels]
     if labels.shape == (n,) and labels.dtype.kind in "iu" and np.isin(labels, range(-1, len(names))).all():

@@ -1,5 +1,7 @@
 """Choosing loss weights by validation: what is compared, what is kept, and that it finds what helps."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -130,3 +132,57 @@ def test_progress_counts_fits_to_the_end(digits):
     )
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
     assert steps[-1][0] == steps[-1][1]
+
+
+def test_classes_that_only_held_out_samples_have_keep_their_weight(digits):
+    names = ["rare" if i == 7 else "abc"[k % 3] for i, k in enumerate(digits[1][:60])]
+    for seed in range(5):
+        hasher = JointHasher(lengths=(8,), class_weight={"rare": 5.0}, random_state=seed)
+        JointHasherCV(hasher, candidates=CANDIDATES[:2]).fit(digits[0][:60], names)
+
+
+class Column(Sequence):
+    """A column of a table, whose brackets take names of rows and not positions, as those of pandas do."""
+
+    def __init__(self, values) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype)
+
+    def __getitem__(self, name) -> int:
+        raise KeyError(name)
+
+
+def test_labels_may_be_a_column_of_a_table(digits):
+    x, y = digits[0][:100], digits[1][:100]
+    hasher = JointHasherCV(JointHasher(lengths=(8,), random_state=0), candidates=CANDIDATES[:2])
+    expected = clone(hasher).fit(x, y)
+    with_column = hasher.fit(x, Column(y.tolist()))
+    assert with_column.best_score_ == expected.best_score_
+    np.testing.assert_array_equal(with_column.transform(x), expected.transform(x))
+
+
+def test_weights_of_samples_reach_every_fit(digits, noisy):
+    x = digits[0][:500]
+    trusted = (noisy == digits[1][:500]).astype(float) + 1e-6
+    hasher = JointHasherCV(JointHasher(lengths=LENGTHS, random_state=0), candidates=CANDIDATES[:2])
+    weighted = clone(hasher).fit(x, noisy, sample_weight=trusted)
+    assert mean_map(weighted, digits) > mean_map(hasher.fit(x, noisy), digits) + 0.02
+
+
+def test_only_trials_alike_in_all_else_are_mixed(digits, noisy):
+    candidates = (
+        {"nu": 0.001, "beta": 0.0},
+        {"nu": 30.0, "beta": 3.0, "robust": 0.7},
+        {"nu": 1.0, "beta": 0.3},
+    )
+    tuned = JointHasherCV(
+        JointHasher(lengths=LENGTHS, random_state=0), candidates=candidates, ridge_factors=()
+    ).fit(digits[0][:500], noisy)
+    for result in tuned.cv_results_:
+        robust = "robust" in result["params"]
+        assert np.all((np.asarray(result["params"]["nu"]) == 30.0) == robust)

@@ -243,3 +243,31 @@ def test_embeddings_of_another_width_are_refused(digits):
     fitted = hasher().fit(x[:100], y[:100])
     with pytest.raises(ValueError, match="X has 63 features, but JointHasher is expecting 64"):
         fitted.partial_fit(x[100:200, 1:], y[100:200])
+
+
+def test_what_classes_count_is_settled_by_the_first_samples(digits):
+    x, y = digits
+    hasher = JointHasher(lengths=(8,), class_weight={0: 3.0}, random_state=0).fit(x[:200], y[:200])
+    others = np.flatnonzero(y[200:400] != 0) + 200
+    hasher.partial_fit(x[others], y[others])  # none of class 0, which is no unknown class
+    balanced = JointHasher(lengths=(8,), class_weight="balanced", random_state=0).fit(x[:200], y[:200])
+    together, apart = deepcopy(balanced), deepcopy(balanced)
+    together.partial_fit(x[200:300], y[200:300])
+    apart.partial_fit(x[200:250], y[200:250]).partial_fit(x[250:300], y[250:300])
+    counts = [hasher._learned.moments.labels[8].power for hasher in (together, apart)]
+    assert counts[0] == pytest.approx(counts[1])
+
+
+def test_labels_of_added_samples_that_their_features_contradict_count_less(digits):
+    x, y = digits
+    rng = np.random.default_rng(0)
+    hasher = JointHasher(lengths=(16,), nu=1.0, robust=0.7, random_state=0).fit(x[:400], y[:400])
+
+    def weight_of(labels):
+        added = deepcopy(hasher).partial_fit(x[400:500], labels)
+        power = (part._learned.moments.labels[16].power for part in (added, hasher))
+        return next(power) - next(power)
+
+    right, wrong = weight_of(y[400:500]), weight_of((y[400:500] + rng.integers(1, 10, 100)) % 10)
+    assert right > 60
+    assert wrong < right / 3

@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashing import training_set
+from hashing.labels import Labels
 from hashing.moments import LabelMoments
 from hashing.objective import Topology
 from hashing.ridge import GramRidge
-from hashing.solver import fit_label_map, minimise
+from hashing.solver import fit_label_map, label_trust, minimise
+from hashing.training_set import TrainingSet
 from tests.hashing.problems import Problem, chunks_of, plain_objective, problems
 
 SLOW_TO_DRAW = [HealthCheck.too_slow]
@@ -307,3 +309,26 @@ def test_progress_is_told_after_every_sweep():
         on_step=lambda done, total: steps.append((done, total)),
     )
     assert steps == [(k + 1, 7) for k in range(len(trace) - 1)]
+
+
+def test_trust_judges_the_known_label_entries_and_not_what_samples_count():
+    rng = np.random.default_rng(0)
+    n, bits, c = 12, 4, 3
+    targets, known = (rng.random((n, c)) < 0.4).astype(float), rng.random((n, c)) < 0.7
+    codes, label_map = rng.choice((-1.0, 1.0), size=(bits, n)), rng.normal(size=(bits, c))
+    trusts = []
+    for count in (np.ones(n), rng.exponential(size=n) + 0.1):
+        labels = Labels(targets=targets, weights=known.astype(float), classes=np.arange(c))
+        samples = TrainingSet(
+            np.ones((n, 1)), lambda rows: rows, labels, sample_weight=count, dtype=np.float64
+        )
+        (chunk,) = samples.chunks()
+        trusts.append(label_trust(chunk, codes, label_map, delta=0.8))
+    for i in range(n):
+        error = sum(
+            (targets[i, k] - sum(codes[b, i] * label_map[b, k] for b in range(bits))) ** 2
+            for k in range(c)
+            if known[i, k]
+        )
+        assert trusts[0][i] == pytest.approx(np.exp(-error / 0.64))
+    np.testing.assert_allclose(trusts[0], trusts[1])

@@ -98,3 +98,18 @@ def test_pairs_share_setting_and_scoring_and_references_are_left_out():
 def test_an_unknown_baseline_is_refused():
     with pytest.raises(InvalidArgumentError, match=r"no method 'sdh' to compare with. Choose from a, b"):
         compare([row("a", 8, 0, 0.5), row("b", 8, 0, 0.75)], "sdh")
+
+
+def test_the_mean_over_lengths_pairs_seeds_whatever_the_order_of_the_rows():
+    """Lengths that were measured in another order, or for another set of seeds, still pair seed with seed."""
+    above = {8: {0: 0.02, 1: -0.02, 2: 0.01}, 16: {1: -0.02, 0: 0.02}}
+    rows = [row("base", bits, seed, 0.5) for bits, by_seed in above.items() for seed in by_seed]
+    rows += [
+        row("m", bits, seed, 0.5 + value)
+        for bits, by_seed in above.items()
+        for seed, value in by_seed.items()
+    ]
+    overall = next(result for result in compare(rows, "base") if result.bits == ALL_LENGTHS)
+    assert (overall.seeds, overall.share_above) == (2, 0.5)
+    assert overall.difference == pytest.approx(0)
+    assert overall.high > 0.2  # of +0.02 and -0.02, not of two zeros

@@ -55,8 +55,20 @@ def test_a_folder_without_features_is_no_feature_set(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"features": FEATURES[0]}, r"an array 'features' of finite numbers \(n, d\), got: float64 \(3,\)"),
+        (
+            {"features": FEATURES[0]},
+            r"an array 'features' of finite numbers \(n, d\) with d of at least 1, got: float64 \(3,\)",
+        ),
+        ({"features": FEATURES[:, :0]}, r"with d of at least 1, got: float64 \(4, 0\)"),
         ({"features": FEATURES * np.nan}, "an array 'features' of finite numbers"),
+        (
+            {"features": FEATURES * 1e300},
+            "got: NaN, infinity or numbers too large for float32 in 4 of 4 rows",
+        ),
+        (
+            {"label_names": np.array(["sea", "sea"])},
+            "a name of its own for every class in 'label_names', got: 'sea' repeatedly",
+        ),
         (
             {"labels": MULTI_HOT[:2]},
             r"'labels' of 0 and 1 \(4, 2\), or class numbers -1 to 1 \(4,\), got: uint8",
