@@ -51,7 +51,8 @@ class Labels:
         """How many labelled samples there are, and of how many classes, for messages."""
         known = self.targets[self.labelled]
         n, c = len(known), int(known.any(axis=0).sum())
-        return f"{n} labelled sample{'' if n == 1 else 's'} of {c} class{'' if c == 1 else 'es'}"
+        alike = ", all alike" if c > 1 and not self.informative else ""
+        return f"{n} labelled sample{'' if n == 1 else 's'} of {c} class{'' if c == 1 else 'es'}{alike}"
 
 
 def read_labels(y: LabelInput, n: int, *, class_weight: ClassWeight = None) -> Labels:

@@ -5,6 +5,7 @@ contact sheet. Everything else receives what it needs from here.
 """
 
 import datetime as dt
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hashing.errors import HasherFileError
 from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
 from hashing.hasher_file import load_hasher, save_hasher
 from hashing.index_build import build_index
@@ -58,6 +60,7 @@ def open_session(
     writable: bool = True,
     backbone: str | None = None,
     hasher_file: Path | None = None,
+    relearn: bool = False,
     copy_all: bool = False,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Iterator[Session]:
@@ -70,12 +73,14 @@ def open_session(
         writable: Hold the store's lock; only readers do without.
         backbone: Spec of the backbone; None for the store's own, or the default in a new store.
         hasher_file: A hasher for a store that has none yet.
+        relearn: Leave the store's hasher unread, which may be damaged, as `fit_hasher` will replace it.
         copy_all: Keep a copy of every original.
         on_load: Called with (codes loaded, codes in all).
 
     Raises:
         ModelMismatchError: The backbone or hasher is not the one that the store was built with.
-        PolyhashError: The store, backbone or hasher cannot be opened.
+        HasherFileError: The file of the store's hasher is missing or damaged.
+        PolyhashError: The store or backbone cannot be opened.
     """
     store = (
         Store.create_or_open(folder, purpose=purpose)
@@ -85,6 +90,9 @@ def open_session(
     with store:
         loaded = _backbone(store.catalog, backbone, register=writable)
         copy = CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED
+        if relearn:
+            yield Session(store=store, application=_load(store, loaded, None, copy, on_load))
+            return
         hasher = _given_hasher(store, loaded, hasher_file) if hasher_file else _active_hasher(store)
         application = _load(store, loaded, hasher, copy, on_load)
         while application.gallery.hasher_identity != _identity(store.catalog.active_model(ModelKind.HASHER)):
@@ -274,7 +282,13 @@ def _active_hasher(store: Store) -> FittedHasher | None:
     active = store.catalog.active_model(ModelKind.HASHER)
     if active is None:
         return None
-    estimator, provenance = load_hasher(store.folder / active.path)
+    try:
+        estimator, provenance = load_hasher(store.folder / active.path)
+    except HasherFileError as error:
+        again = shlex.join(["polyhash", "train", "hasher", "--store", str(store.folder)])
+        raise HasherFileError(
+            f"The hasher of the store cannot be used: {error} To replace it: {again}"
+        ) from error
     return FittedHasher(hasher=estimator, provenance=provenance)
 
 

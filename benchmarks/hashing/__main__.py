@@ -21,6 +21,7 @@ from benchmarks.hashing.tables import goals_page, page
 from hashing.codes import check_lengths
 from hashing.errors import HashingError
 from service.cli import console
+from service.compose import hashing_methods
 from service.errors import PolyhashError
 from service.usecases.protocols import Setting
 
@@ -33,10 +34,17 @@ FIGURE_OPTIONS = ("sets", "backbones", "settings", "methods", "asymmetric", "len
 
 def main() -> None:
     """Measure and print."""
-    if sys.argv[1:2] == ["cost"]:
-        cost.main(sys.argv[2:])
-        return
-    options = _parser().parse_args()
+    try:
+        if sys.argv[1:2] == ["cost"]:
+            cost.main(sys.argv[2:])
+        else:
+            _measure_and_publish(_parser().parse_args())
+    except KeyboardInterrupt:
+        console.say("Interrupted; run again to go on.")
+        sys.exit(130)
+
+
+def _measure_and_publish(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers end too
     command = _command(options)
     try:
@@ -51,25 +59,23 @@ def main() -> None:
 
 def _measure(options: argparse.Namespace) -> Results:
     """Return the results after all cells that the options ask for were measured."""
-    lengths = check_lengths([int(bits) for bits in options.lengths.split(",")])
-    settings = [Setting(name) for name in options.settings.split(",")]
     places = _places(options.sets.split(","), options.backbones)
     methods = {
         name: [REFERENCES, *choose_methods(options.methods, short=name == FULL_CIFAR)] for name, _ in places
     }
     cells = [
-        Cell(set_name=name, backbone=backbone, setting=setting.value, seed=seed, method=method)
+        Cell(set_name=name, backbone=backbone, setting=setting, seed=seed, method=method)
         for seed in range(options.seeds)
         for name, backbone in places
-        for setting in settings
+        for setting in options.settings
         for method in methods[name]
     ]
     results = Results(options.results)
-    missing = results.missing(cells, lengths, asymmetric=options.asymmetric)
+    missing = results.missing(cells, options.lengths, asymmetric=options.asymmetric)
     console.say(f"{len(cells) - len(missing):,} of {len(cells):,} fits were measured before.")
     needed = dict.fromkeys((cell.set_name, cell.backbone) for cell in missing)
     files = {place: embed(*place, data=options.data, keep=options.cache) for place in needed}
-    run(missing, files, results, lengths=lengths, asymmetric=options.asymmetric, jobs=options.jobs)
+    run(missing, files, results, lengths=options.lengths, asymmetric=options.asymmetric, jobs=options.jobs)
     return results
 
 
@@ -95,7 +101,10 @@ def _command(options: argparse.Namespace) -> str:
     for name in FIGURE_OPTIONS:
         value, default = getattr(options, name), _parser().get_default(name)
         if value != default:
-            words += [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
+            words += [
+                f"--{name}",
+                ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value),
+            ]
     return shlex.join(words)
 
 
@@ -116,15 +125,45 @@ def _parser() -> argparse.ArgumentParser:
         "--sets", default=DEFAULT_SETS, help=f"of {', '.join(SETS)}; SET@SIZE searches part of one"
     )
     parser.add_argument("--backbones", help="mobilenet_v2, descriptor; default: all")
-    parser.add_argument("--settings", default=",".join(setting.value for setting in Setting))
+    parser.add_argument("--settings", type=_settings, default=[setting.value for setting in Setting])
     parser.add_argument("--methods", help="default: all, and for the whole of cifar10 a short list")
-    parser.add_argument(
-        "--asymmetric", type=lambda names: names.split(","), default=["jmh"], metavar="METHODS"
-    )
-    parser.add_argument("--lengths", default="8,16,32,64,128")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=2, help="fits at a time, each in one thread")
+    parser.add_argument("--asymmetric", type=_methods, default=["jmh"], metavar="METHODS")
+    parser.add_argument("--lengths", type=_lengths, default=(8, 16, 32, 64, 128))
+    parser.add_argument("--seeds", type=_at_least_one, default=5)
+    parser.add_argument("--jobs", type=_at_least_one, default=2, help="fits at a time, each in one thread")
     return parser
+
+
+def _settings(text: str) -> list[str]:
+    there, names = [setting.value for setting in Setting], text.split(",")
+    if wrong := [name for name in names if name not in there]:
+        raise argparse.ArgumentTypeError(f"there is no setting {wrong[0]!r}, choose from {', '.join(there)}")
+    return list(dict.fromkeys(names))
+
+
+def _methods(text: str) -> list[str]:
+    try:
+        return list(hashing_methods(text.split(","))) if text else []
+    except PolyhashError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return check_lengths([int(bits) for bits in text.split(",")])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            str(error)
+            if isinstance(error, HashingError)
+            else f"expected whole numbers separated by commas, for example 16,32,64, got {text!r}"
+        ) from error
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ both sides of a ratio take turns. Run it with `python -m benchmarks.hashing cost
 import argparse
 import os
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -135,7 +136,10 @@ def _seconds(call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> fl
 
 
 def _in_a_process(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    at_ctrl_c = (signal.SIGINT, signal.SIG_DFL)  # end without a traceback of its own
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=signal.signal, initargs=at_ctrl_c
+    ) as pool:
         return pool.submit(call, *args, **kwargs).result()
 
 

@@ -12,7 +12,9 @@ SHORT_LIST = (
     "separate",
     "nested",
     "codebook",
+    "codebook-cv",
     "sdh",
+    "sdh-cv",
     "itq",
 )  # for databases that take minutes per method
 

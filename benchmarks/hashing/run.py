@@ -4,6 +4,7 @@ In: cells that have no results yet. Out: results in their file. A run may be kil
 """
 
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -78,7 +79,8 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it was killed, which nothing else would tell it."""
+    """End this process when the one that started it was killed, which nothing else would tell it; at Ctrl-C, at once."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def wait() -> None:
         if parent := parent_process():

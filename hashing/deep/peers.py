@@ -52,7 +52,7 @@ class DeepPeer(ProjectionHasher, ABC):
         normalize: bool = True,
         epochs: int = 40,
         batch_size: int = 128,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 5e-3,  # better for all three than 1e-3 on scikit-learn digits, starting at random
         weight_decay: float = 1e-2,
         device: str | None = None,
         random_state: int | np.random.RandomState | None = None,

@@ -17,6 +17,7 @@ from service.cli.options import LabelOption, LengthsOption, parse_lengths, writa
 
 if TYPE_CHECKING:
     from service.usecases.comparison import Comparison, EvalSummary
+    from service.usecases.evaluate import PrCurve
     from service.usecases.protocols import Setting
 
 app = typer.Typer(help="Measure methods on labelled image sets.", no_args_is_help=True)
@@ -135,9 +136,14 @@ def hashing(
     """Compare hashing methods: tie-aware mAP, precision and recall of every method, length and seed."""
     from service import compose
     from service.circumstances import read_circumstances
-    from service.evaluation_plot import curve_plot_png, evaluation_plot_png
     from service.usecases.comparison import compare, summarise
-    from service.usecases.evaluate import PrCurve, evaluate_hashing, evaluation_document
+    from service.usecases.evaluate import (
+        NO_CODES,
+        EvalFailure,
+        PrCurve,
+        evaluate_hashing,
+        evaluation_document,
+    )
     from service.usecases.protocols import draw_trial
 
     wanted, chosen = parse_lengths(lengths), _parse_settings(settings)
@@ -166,6 +172,14 @@ def hashing(
     for setting in chosen:  # what the sets do not allow is said before hours of fits
         draw_trial(setting, seed=0, **drawn)
     curves: list[PrCurve] = []
+    failures: list[EvalFailure] = []
+
+    def fail(failure: EvalFailure) -> None:
+        failures.append(failure)
+        console.complain(
+            f"{failure.method} failed ({failure.setting}, seed {failure.seed}): {failure.reason}"
+        )
+
     with console.progress("Learning and measuring", total=None, unit="fits") as meter:
         rows = evaluate_hashing(
             methods=factories,
@@ -176,18 +190,21 @@ def hashing(
             clock=time.perf_counter,
             on_progress=meter,
             on_curve=curves.append if plot_pr else None,
+            on_failure=fail,
             **drawn,
         )
     summaries = summarise(rows)
     title = f"{_title(database, query, holdout)}, {source}"
-    if plot:
-        plot.write_bytes(evaluation_plot_png(summaries, title=title))
-    if plot_pr:
-        plot_pr.write_bytes(curve_plot_png(curves, title=title))
+    measured = {(row.method, row.setting) for row in rows if row.scoring != NO_CODES}
+    if measured:
+        _draw(summaries, curves, plot, plot_pr, title)
+    else:
+        console.complain("No method was measured, so there is nothing to plot.")
     if json:
         now = read_circumstances()
         document = evaluation_document(
             rows,
+            failures,
             command=shlex.join(["polyhash", *sys.argv[1:]]),
             commit=now.commit,
             date=now.date,
@@ -197,7 +214,10 @@ def hashing(
     if json != Path("-"):
         _show(summaries, title)
         if baseline:
-            _show_comparisons(compare(rows, baseline), baseline)
+            there = any(method == baseline for method, _ in measured)
+            _show_comparisons(compare(rows, baseline) if there else [], baseline)
+    if {setting for _, setting in measured} != {setting.value for setting in chosen}:
+        raise typer.Exit(1)  # of some setting there is no figure
 
 
 def _title(database: str, query: str | None, holdout: float | None) -> str:
@@ -223,6 +243,21 @@ def _parse_settings(text: str) -> "list[Setting]":
         ) from error
 
 
+def _draw(
+    summaries: "Sequence[EvalSummary]",
+    curves: "Sequence[PrCurve]",
+    plot: Path | None,
+    plot_pr: Path | None,
+    title: str,
+) -> None:
+    from service.evaluation_plot import curve_plot_png, evaluation_plot_png
+
+    if plot:
+        plot.write_bytes(evaluation_plot_png(summaries, title=title))
+    if plot_pr:
+        plot_pr.write_bytes(curve_plot_png(curves, title=title))
+
+
 def _show(summaries: "Sequence[EvalSummary]", title: str) -> None:
     columns = dict.fromkeys(("setting", "method", "scoring"), "left")
     columns |= dict.fromkeys(("bits", "mAP", "+-", "P@10", "R@100", "P radius 2", "seeds"), "right")
@@ -245,6 +280,11 @@ def _show(summaries: "Sequence[EvalSummary]", title: str) -> None:
 
 
 def _show_comparisons(comparisons: "Sequence[Comparison]", baseline: str) -> None:
+    if not comparisons:
+        console.complain(
+            f"No other method was measured where {baseline} was, so there is nothing to compare."
+        )
+        return
     columns = dict.fromkeys(("setting", "method", "scoring"), "left")
     columns |= dict.fromkeys(("bits", "mAP", "from", "to", "above"), "right")
     rows: list[tuple[object, ...]] = [

@@ -122,8 +122,13 @@ def hasher(
         "robust": robust,
         "random_state": seed,
     }
-    with open_session(store, purpose="polyhash train hasher", backbone=backbone) as session:
-        learned = learn(session, parameters, tune=tune)
+    with open_session(store, purpose="polyhash train hasher", backbone=backbone, relearn=True) as session:
+        labelled = session.application.catalog.counts().labelled_images > 0
+        of_labels = {"--class-weight": class_weight, "--robust": robust, "--tune": tune}
+        if not labelled and any(of_labels.values()):
+            in_vain = ", ".join(option for option, value in of_labels.items() if value)
+            console.say(f"No image of the store has a label, so {in_vain} had no effect.")
+        learned = learn(session, parameters, tune=tune and labelled)
         gallery = learned.application.gallery
         if out:
             shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)

@@ -75,7 +75,7 @@ def compare(rows: Sequence[EvalRow], baseline: str) -> list[Comparison]:
     """Return how every other method stands against the baseline: each length, then all, in the order of the rows.
 
     Args:
-        rows: Of one evaluation; references are left out.
+        rows: Of one evaluation; references are left out, and what the baseline was not measured on.
         baseline: Name of a method in the rows.
 
     Raises:
@@ -91,11 +91,14 @@ def compare(rows: Sequence[EvalRow], baseline: str) -> list[Comparison]:
         (row.setting, row.scoring, row.bits, row.seed): row.map for row in rows if row.method == baseline
     }
     comparisons = []
+    paired = [
+        row
+        for row in rows
+        if row.method != baseline and (row.setting, row.scoring, row.bits, row.seed) in level
+    ]
     for (setting, method, scoring), group in _grouped(
-        rows, lambda row: (row.setting, row.method, row.scoring)
+        paired, lambda row: (row.setting, row.method, row.scoring)
     ).items():
-        if method == baseline:
-            continue
         by_length: dict[int, dict[int, float]] = {}
         for row in group:
             by_length.setdefault(row.bits, {})[row.seed] = (

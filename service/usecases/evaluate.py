@@ -92,6 +92,16 @@ class PrCurve:
     precision: Float64[np.ndarray, " radii"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalFailure:
+    """Why one method has no rows in one setting with one seed."""
+
+    setting: str
+    method: str
+    seed: int
+    reason: str
+
+
 def evaluate_hashing(
     *,
     train: LabelledEmbeddings,
@@ -109,6 +119,7 @@ def evaluate_hashing(
     clock: Callable[[], float] = time.perf_counter,
     on_progress: Callable[[int, int], None] | None = None,
     on_curve: Callable[[PrCurve], None] | None = None,
+    on_failure: Callable[[EvalFailure], None] | None = None,
 ) -> list[EvalRow]:
     """Return, for every setting, the rows of the references and those of every seed, method and length.
 
@@ -128,8 +139,10 @@ def evaluate_hashing(
         clock: Seconds, for timing.
         on_progress: Called with fits done and fits in all.
         on_curve: Called with every precision-recall curve; None computes none.
+        on_failure: Called with every fit that a method refuses, which then has no rows; None lets its error through.
 
     Raises:
+        ValueError: A method refuses what it is given, and nobody is told on_failure.
         InvalidArgumentError: No query shares a label with any image of the database, or a setting cannot be drawn.
     """
     _check_answerable(query, database)
@@ -153,7 +166,14 @@ def evaluate_hashing(
                 bench = _Bench(setting, trial, asymmetric=asymmetric, clock=clock, on_curve=on_curve)
                 rows += bench.references(seed if setting is Setting.UNSEEN else 0)
             for name, factory in methods.items():
-                rows += bench.measure(name, factory, trial.train, lengths=lengths, seed=seed)
+                try:
+                    rows += bench.measure(name, factory, trial.train, lengths=lengths, seed=seed)
+                except (
+                    ValueError
+                ) as error:  # what a method cannot learn from must not cost the others' figures
+                    if on_failure is None:
+                        raise
+                    on_failure(EvalFailure(setting=setting.value, method=name, seed=seed, reason=str(error)))
                 done += 1
                 if on_progress:
                     on_progress(done, n_fits)
@@ -161,9 +181,15 @@ def evaluate_hashing(
 
 
 def evaluation_document(
-    rows: Sequence[EvalRow], *, command: str, commit: str, date: str, hardware: str
+    rows: Sequence[EvalRow],
+    failures: Sequence[EvalFailure],
+    *,
+    command: str,
+    commit: str,
+    date: str,
+    hardware: str,
 ) -> dict[str, Any]:
-    """Return what `--json` of an evaluation writes: where the figures come from, and one object per row."""
+    """Return what `--json` of an evaluation writes: where the figures come from, one object per row and per failure."""
     return {
         "command": command,
         "commit": commit,
@@ -176,6 +202,7 @@ def evaluation_document(
             }
             for row in rows
         ],
+        "failures": [asdict(failure) for failure in failures],
     }
 
 

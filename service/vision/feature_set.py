@@ -7,6 +7,7 @@ Pictures are left to `datasets`, computing embeddings to `service.usecases.embed
 import hashlib
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,15 +74,19 @@ def _features(path: Path, features: Shaped[np.ndarray, "..."]) -> Float32[np.nda
         features = features.astype(np.float32)
     if wrong := np.count_nonzero(~np.isfinite(features).all(axis=1)):
         raise _unfit(
-            path, expected, f"NaN, infinity or numbers too large for float32 in {wrong} of {len(features)} rows"
+            path,
+            expected,
+            f"NaN, infinity or numbers too large for float32 in {wrong} of {len(features)} rows",
         )
     return features
 
 
 def _names(path: Path, arrays: dict[str, np.ndarray], n: int) -> list[tuple[str, ...]]:
     labels, names = arrays["labels"], [str(name) for name in arrays["label_names"].ravel()]
-    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise _unfit(path, "a name of its own for every class in 'label_names'", f"{repeated[0]!r} repeatedly")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise _unfit(
+            path, "a name of its own for every class in 'label_names'", f"{repeated[0]!r} repeatedly"
+        )
     if labels.shape == (n, len(names)) and np.isin(labels, (0, 1)).all():
         return [tuple(names[k] for k in np.flatnonzero(row)) for row in labels]
     if labels.shape == (n,) and labels.dtype.kind in "iu" and np.isin(labels, range(-1, len(names))).all():

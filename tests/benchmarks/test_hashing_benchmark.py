@@ -1,13 +1,17 @@
 """The hashing benchmark: one command over the digits, going on after a stop, tables and verdicts against plain means."""
 
 import math
+import os
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks.hashing.__main__ import main
 from benchmarks.hashing.embeddings import embed
 from benchmarks.hashing.goals import judge
 from benchmarks.hashing.measure import Cell, measure
@@ -85,6 +89,52 @@ def test_the_command_measures_only_what_a_stopped_run_lacks(tmp_path):
     assert f"| **{level:.3f}** |".replace("0.", ".") in text
     assert str(tmp_path) not in text
     assert text in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--settings", "clean,dirty", "there is no setting 'dirty', choose from clean, noise, few, unseen"),
+        ("--lengths", "x", "expected whole numbers separated by commas, for example 16,32,64, got 'x'"),
+        ("--lengths", "9", "multiples of 8"),
+        ("--jobs", "0", "expected at least 1, got 0"),
+        ("--seeds", "0", "expected at least 1, got 0"),
+        ("--seeds", "few", "invalid"),
+        ("--asymmetric", "jmh,magic", "There is no hashing method 'magic'. Choose from"),
+    ],
+)
+def test_options_that_cannot_be_are_wrong_usage(monkeypatch, capsys, option, value, words):
+    monkeypatch.setattr(sys, "argv", ["benchmarks.hashing", option, value])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (2, "")
+    last = told.err.splitlines()[-1]
+    assert f"error: argument {option}: " in last
+    assert words in last
+
+
+def test_ctrl_c_ends_the_run_and_its_workers_with_one_line(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.hashing", "--sets", "digits", "--settings", "clean"]
+    command += ["--methods", "lsh,csq", "--seeds", "20", "--out", str(tmp_path / "pages")]
+    command += ["--cache", str(tmp_path), "--results", str(tmp_path / "rows"), "--jobs", "1"]
+    running = subprocess.Popen(  # noqa: S603 - ours
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "rows").exists() and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (130, "")
+    assert err.splitlines()[1:] == ["Interrupted; run again to go on."]
+    assert Results(tmp_path / "rows").places() == [PLACE]
+    assert not (tmp_path / "pages").exists()
 
 
 def test_a_table_has_means_over_seeds_and_their_deviation(tmp_path):

@@ -78,9 +78,10 @@ def test_several_labels_give_codes(peer, y):
 @pytest.mark.parametrize("peer", PEERS)
 def test_labels_are_needed(peer):
     with pytest.raises(
-        LabelError, match=f"{peer.__name__} learns from labels alone: .* or use DeepJointHasher"
+        LabelError,
+        match=f"{peer.__name__} learns from labels alone: .* got 60 labelled samples of 1 class. .* or use DeepJointHasher",
     ):
-        peer(**QUICK).fit(small()[0])
+        peer(**QUICK).fit(small()[0], ["a"] * 60)
 
 
 @pytest.mark.parametrize(("n_classes", "bits", "least"), [(8, 8, 4), (20, 16, 8), (5, 24, 2)])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashing import features as features_module
 from hashing.features import FeatureKind, fit_features, unit_rows
 
 
@@ -69,3 +70,16 @@ def test_features_of_identical_embeddings_are_finite(kind):
 def test_unit_rows_have_length_one_and_zero_stays_zero():
     x = np.array([[3.0, 4.0], [0.0, 0.0]])
     np.testing.assert_allclose(unit_rows(x), [[0.6, 0.8], [0, 0]])
+
+
+def test_width_and_mean_of_many_rows_are_those_of_rows_spread_over_all(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(101, 3)) + np.arange(101)[:, None]
+    monkeypatch.setattr(features_module, "FIT_ROWS", 11)
+    fitted = fit_features(x, kind=FeatureKind.RBF, normalize=False, n_anchors=5, rng=np.random.default_rng(0))
+    distances = np.array([[((row - anchor) ** 2).sum() for anchor in fitted.anchors] for row in x[::10]])
+    assert fitted.width == pytest.approx(np.median(distances), rel=1e-6)
+    np.testing.assert_allclose(fitted.mean, np.exp(-distances / fitted.width).mean(axis=0), rtol=1e-5)
+    linear = fit_features(
+        x, kind=FeatureKind.LINEAR, normalize=False, n_anchors=None, rng=np.random.default_rng(0)
+    )
+    np.testing.assert_allclose(linear.mean, x.mean(axis=0), rtol=1e-6)  # in parts, but of all rows

@@ -101,10 +101,14 @@ def test_more_bits_than_there_are_or_parts_of_bytes_are_refused(records, bits):
         select_bits(*records, bits)
 
 
-@pytest.mark.parametrize("labels", [None, np.zeros(60, dtype=int)])
-def test_labels_that_tell_nothing_apart_select_nothing(records, labels):
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [(None, "0 labelled samples of 0 classes"), (np.zeros(60, dtype=int), "60 labelled samples of 1 class")],
+)
+def test_labels_that_tell_nothing_apart_select_nothing(records, labels, got):
     with pytest.raises(
-        LabelError, match=r"at least two classes, got none. Label some, or use a nested hasher"
+        LabelError,
+        match=f"got {got}. Label samples of at least two classes, or use a nested hasher",
     ):
         select_bits(records[0], labels, 8)
 

@@ -195,9 +195,21 @@ def test_codebook_ridge_leaves_unlabelled_samples_out(features, clusters):
     np.testing.assert_array_equal(hasher.fit(x, with_others).transform(x), expected)
 
 
-@pytest.mark.parametrize("labels", [None, np.zeros(420, dtype=int), np.full(420, -1)])
-def test_codebook_ridge_needs_labels(labels, clusters):
-    with pytest.raises(LabelError, match=r"at least two samples of different classes, got none. Label some"):
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (None, "0 labelled samples of 0 classes"),
+        (np.full(420, -1), "0 labelled samples of 0 classes"),
+        (np.where(np.arange(420) < 1, 0, -1), "1 labelled sample of 1 class"),
+        (np.zeros(420, dtype=int), "420 labelled samples of 1 class"),
+        (np.ones((420, 2)), "420 labelled samples of 2 classes, all alike"),
+    ],
+)
+def test_codebook_ridge_needs_labels_of_two_classes(labels, got, clusters):
+    with pytest.raises(
+        LabelError,
+        match=rf"at least two samples of different classes, got {got}\. Label samples of at least two classes, or use ITQ",
+    ):
         CodebookRidgeHasher().fit(clusters[0], labels)
 
 

@@ -36,7 +36,8 @@ def test_json_has_a_row_for_every_method_length_and_seed_and_says_where_it_comes
     done = evaluate(scenes, "--seeds", "2", "--json", "-")
     assert (done.status, done.err) == (0, "")
     document = done.document
-    assert set(document) == {"command", "commit", "date", "hardware", "results"}
+    assert set(document) == {"command", "commit", "date", "hardware", "results", "failures"}
+    assert document["failures"] == []
     assert document["command"].startswith("polyhash eval hashing --train ")
     rows = document["results"]
     assert [(row["method"], row["bits"], row["seed"]) for row in rows] == [
@@ -272,6 +273,43 @@ def test_methods_are_compared_in_pairs_with_the_baseline(features):
     assert [line.split()[3] for line in lines[at + 2 :]] == ["8", "16", "all"]
     assert all(line.split()[4].startswith("+0.") for line in lines[at + 2 :])
     assert all(line.endswith("2/2") for line in lines[at + 2 :])
+
+
+def test_a_method_that_fails_leaves_the_figures_of_the_others(features, tmp_path):
+    options = ("--holdout", "0.25", "--methods", "scdh,lsh", "--lengths", "8", "--settings", "clean,few")
+    files = ("--json", tmp_path / "f.json", "--plot", tmp_path / "p.png", "--plot-pr", tmp_path / "pr.png")
+    done = of_features(features, *options, *files, "--baseline", "scdh")
+    assert done.status == 0
+    told = done.err.splitlines()
+    assert [line.split(": Codes of SCDHHasher")[0] for line in told] == [
+        *("polyhash: scdh failed (few, seed 0)", "polyhash: scdh failed (few, seed 1)")
+    ]
+    document = json.loads((tmp_path / "f.json").read_text())
+    assert [(f["setting"], f["method"], f["seed"]) for f in document["failures"]] == [
+        *(("few", "scdh", 0), ("few", "scdh", 1))
+    ]
+    assert "more labelled samples than bits" in document["failures"][0]["reason"]
+    measured = {(row["setting"], row["method"]) for row in document["results"] if row["bits"]}
+    assert measured == {("clean", "scdh"), ("clean", "lsh"), ("few", "lsh")}
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("p.png", "pr.png"))
+    lines = done.out.splitlines()
+    compared = lines[lines.index("Above scdh, in pairs over seeds, with 95 % intervals") + 2 :]
+    assert [line.split()[:2] for line in compared] == [["clean", "lsh"]]
+
+
+def test_a_setting_without_any_figure_is_a_failure(features, tmp_path):
+    options = ("--holdout", "0.25", "--methods", "scdh", "--lengths", "8")
+    partly = of_features(features, *options, "--settings", "clean,few", "--json", "-")
+    assert partly.status == 1
+    assert {row["setting"] for row in partly.document["results"] if row["bits"]} == {"clean"}
+    files = ("--plot", tmp_path / "p.png", "--plot-pr", tmp_path / "pr.png")
+    alone = ("--settings", "few", "--methods", "scdh,lsh", "--baseline", "scdh")
+    uncompared = of_features(features, *options, *alone)
+    assert (uncompared.status, "Above scdh" in uncompared.out) == (0, False)
+    assert "No other method was measured where scdh was, so there is nothing to compare." in uncompared.err
+    nothing = of_features(features, *options, "--settings", "few", *files)
+    assert (nothing.status, list(tmp_path.iterdir())) == (1, [])
+    assert nothing.err.endswith("No method was measured, so there is nothing to plot.\n")
 
 
 def test_features_and_pictures_cannot_be_mixed(features, scenes):

@@ -176,3 +176,35 @@ def test_too_few_images_are_told(tmp_path):
     done = polyhash("train", "hasher", "--store", tmp_path / "lonely")
     assert (done.status, done.out) == (1, "")
     assert "at least 2 images" in done.err
+
+
+def test_a_hasher_that_is_damaged_or_missing_is_replaced_by_learning_again(store):
+    learned = polyhash("train", "hasher", "--store", store, "--json").document["hasher"]
+    before = found(store, 1, 16)
+    file = store / "models" / f"{learned}.safetensors"
+    for break_it in (lambda: file.write_bytes(file.read_bytes()[:-9] + b"123456789"), file.unlink):
+        break_it()
+        done = polyhash("search", "1", "--store", store)
+        assert (done.status, done.out) == (1, "")
+        assert done.err.startswith("polyhash: The hasher of the store cannot be used: ")
+        assert done.err.endswith(f"To replace it: polyhash train hasher --store {store}\n")
+        again = polyhash("train", "hasher", "--store", store, "--json")
+        assert (again.status, again.document["hasher"], again.document["images"]) == (0, learned, 8)
+        assert found(store, 1, 16) == before
+    file.unlink()
+    other = polyhash("train", "hasher", "--store", store, "--lengths", "8", "--json")
+    assert (other.status, other.document["lengths"], len(found(store, 1, 8))) == (0, [8], 7)
+
+
+def test_options_that_act_on_labels_say_so_where_there_are_none(tmp_path):
+    write_pictures(tmp_path / "photos", 6)
+    options = ("--store", tmp_path / "store", "--lengths", "8")
+    assert polyhash("index", tmp_path / "photos", *options).status == 0
+    plain = polyhash("train", "hasher", *options, "--json")
+    weighted = polyhash("train", "hasher", *options, "--class-weight", "balanced", "--robust", "2", "--json")
+    tuned = polyhash("train", "hasher", *options, "--tune", "--json")
+    assert (plain.status, weighted.status, tuned.status) == (0, 0, 0)
+    assert plain.err == ""
+    assert weighted.err == "No image of the store has a label, so --class-weight, --robust had no effect.\n"
+    assert tuned.err == "No image of the store has a label, so --tune had no effect.\n"
+    assert plain.document["hasher"] == weighted.document["hasher"] == tuned.document["hasher"]

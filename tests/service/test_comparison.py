@@ -113,3 +113,15 @@ def test_the_mean_over_lengths_pairs_seeds_whatever_the_order_of_the_rows():
     assert (overall.seeds, overall.share_above) == (2, 0.5)
     assert overall.difference == pytest.approx(0)
     assert overall.high > 0.2  # of +0.02 and -0.02, not of two zeros
+
+
+def test_only_seeds_and_settings_that_both_have_are_compared():
+    rows = [row("base", bits, seed, 0.5) for bits in (8, 16) for seed in (0, 2)]
+    rows += [row("m", bits, seed, 0.5 + 0.1 * seed) for bits in (8, 16) for seed in (0, 1)]
+    rows += [row("m", 8, 0, 0.9, setting="few"), row("other", 8, 1, 0.9)]
+    found = [(c.setting, c.method, c.bits, c.seeds, c.difference) for c in compare(rows, "base")]
+    assert found == [
+        ("clean", "m", 8, 1, 0.0),
+        ("clean", "m", 16, 1, 0.0),
+        ("clean", "m", ALL_LENGTHS, 1, 0.0),
+    ]

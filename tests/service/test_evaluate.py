@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from hashing.codes import pack_codes
+from hashing.errors import HashingError
 from hashing.metrics import Scorer
 from service.errors import InvalidArgumentError
-from service.usecases.evaluate import EvalRow, evaluate_hashing, evaluation_document
+from service.usecases.evaluate import EvalFailure, EvalRow, evaluate_hashing, evaluation_document
 from service.usecases.protocols import LabelledEmbeddings, Setting, draw_trial
 
 DIM = 6
@@ -295,6 +296,7 @@ def test_the_document_is_one_json_object_of_the_agreed_form():
     key = {"setting": "clean", "method": "jmh", "scoring": "asymmetric", "bits": 16, "seed": 0}
     document = evaluation_document(
         [EvalRow(**key, **figures, precision_radius_2=math.nan)],
+        [EvalFailure(setting="few", method="scdh", seed=2, reason="too few")],
         command="polyhash eval",
         commit="abc",
         date="2025-01-02",
@@ -306,9 +308,41 @@ def test_the_document_is_one_json_object_of_the_agreed_form():
         "date": "2025-01-02",
         "hardware": "2 cores",
         "results": [key | figures | {"precision_radius_2": None}],
+        "failures": [{"setting": "few", "method": "scdh", "seed": 2, "reason": "too few"}],
     }
 
 
 def test_measured_rows_are_plain_json_values():
-    document = evaluation_document(evaluate(), command="", commit="", date="", hardware="")
+    document = evaluation_document(evaluate(), [], command="", commit="", date="", hardware="")
     assert json.loads(json.dumps(document)) == document
+
+
+class Refuses(Signs):
+    """A method that cannot learn from what seed 1 draws."""
+
+    def fit(self, X, y):
+        if self.seed == 1:
+            raise HashingError("too few samples")
+        return super().fit(X, y)
+
+
+def test_a_method_that_fails_costs_neither_its_other_seeds_nor_other_methods():
+    failures, progress = [], []
+    rows = evaluate(
+        methods={"refuses": Refuses, "signs": Signs},
+        seeds=[0, 1, 2],
+        on_failure=failures.append,
+        on_progress=lambda done, total: progress.append((done, total)),
+    )
+    assert failures == [EvalFailure(setting="clean", method="refuses", seed=1, reason="too few samples")]
+    assert progress[-1] == (6, 6)
+    assert {row.seed for row in rows if row.method == "refuses"} == {0, 2}
+    alone = evaluate(seeds=[0, 1, 2])
+    assert [row.map for row in rows if row.method == "signs"] == [
+        row.map for row in alone if row.method == "signs"
+    ]
+
+
+def test_a_failure_that_nobody_is_told_of_ends_the_evaluation():
+    with pytest.raises(HashingError, match="too few samples"):
+        evaluate(methods={"refuses": Refuses}, seeds=[1])
