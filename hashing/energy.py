@@ -101,6 +101,13 @@ class EntryCurvature:
         return np.asarray(self.label_map[block] @ (self.scale[:, samples] * self.label_map[k][:, None]))
 
 
+def merge(curvatures: Sequence[Curvature]) -> list[Curvature]:
+    """Return curvatures of the same sum, all shared ones in one: each costs a product per block."""
+    shared = [curvature.matrix for curvature in curvatures if isinstance(curvature, SharedCurvature)]
+    others = [curvature for curvature in curvatures if not isinstance(curvature, SharedCurvature)]
+    return [SharedCurvature(np.sum(shared, axis=0)), *others] if shared else others
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeEnergy:
     """b^T A_i b - 2 b^T c_i per sample i, where A_i is the sum of the curvatures."""

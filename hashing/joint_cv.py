@@ -99,6 +99,10 @@ class JointHasherCV(EncoderEstimator):
             LabelError: The labels do not fit the samples.
             ValueError: As `JointHasher.fit`.
         """
+        if not self.candidates:
+            raise ValueError(
+                "The 'candidates' parameter of JointHasherCV must name at least one. Got none instead."
+            )
         base = clone(JointHasher() if self.estimator is None else self.estimator)
         x = np.asarray(X)
         weight = None if sample_weight is None else np.asarray(sample_weight)

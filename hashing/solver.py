@@ -20,6 +20,7 @@ from hashing.energy import (
     ScaledCurvature,
     SharedCurvature,
     descend_bits_,
+    merge,
 )
 from hashing.layout import CodeLayout
 from hashing.moments import LabelMoments, Moments
@@ -211,7 +212,8 @@ class Solver:
                 chunk, self.maps.labels, self._trust(chunk), self.weights, self.layout
             )
             energy = CodeEnergy(
-                linear=self._nu * chunk.feature_weights * scores + labels, curvatures=[shared, *curvatures]
+                linear=self._nu * chunk.feature_weights * scores + labels,
+                curvatures=merge([shared, *curvatures]),
             )
             flips += descend_bits_(codes, energy, blocks=blocks, passes=passes)
             self.state.codes[:, chunk.rows] = codes

@@ -29,6 +29,10 @@ T = TypeVar("T")
 LENGTHS = (8, 16, 32, 64, 128)
 WIDTH = 256  # of the embeddings
 CLASSES = 10
+WRONG = (
+    0.4  # of the labels drawn anew, and weights that doubt them: with clean clusters two sweeps would be all
+)
+NU, BETA = 1.0, 0.3
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 MIB = 2**20
 
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{read_circumstances()}; {options.threads} threads, numpy {np.__version__}")
     print(f"command   python -m benchmarks.hashing cost {' '.join(arguments)}".rstrip())
     print(
-        f"data      {CLASSES} random clusters of width {WIDTH}, seed 0; {options.anchors} anchors; lengths "
+        f"data      {CLASSES} random clusters of width {WIDTH}, seed 0, {WRONG:.0%} of the labels drawn anew; nu {NU}, beta {BETA}; {options.anchors} anchors; lengths "
         f"{', '.join(map(str, LENGTHS))}; medians of {options.rounds} rounds\n"
     )
     _print_joint_and_separate(options.rows, options.anchors, options.rounds)
@@ -101,7 +105,7 @@ def _fit(n: int, anchors: int, lengths: tuple[int, ...]) -> FitCost:
     x, y = _clusters(n)
     before = _peak_mib()
     started = time.perf_counter()
-    JointHasher(lengths=lengths, n_anchors=anchors, random_state=0).fit(x, y)
+    JointHasher(lengths=lengths, n_anchors=anchors, random_state=0, nu=NU, beta=BETA).fit(x, y)
     return FitCost(seconds=time.perf_counter() - started, before_mib=before, peak_mib=_peak_mib())
 
 
@@ -109,7 +113,9 @@ def _encode(n: int, anchors: int, rounds: int) -> tuple[float, float]:
     """Return the microseconds per image of linear and of joint encoding."""
     x, y = _clusters(n)
     hashers = [
-        JointHasher(lengths=LENGTHS, n_anchors=anchors, joint_encoding=joint, random_state=0).fit(x, y)
+        JointHasher(
+            lengths=LENGTHS, n_anchors=anchors, joint_encoding=joint, random_state=0, nu=NU, beta=BETA
+        ).fit(x, y)
         for joint in (False, True)
     ]
     times = [[_seconds(hasher.encode, x) for hasher in hashers] for _ in range(rounds)]
@@ -121,7 +127,8 @@ def _clusters(n: int) -> tuple[Float32[np.ndarray, "n d"], Int64[np.ndarray, " n
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(CLASSES, WIDTH)).astype(np.float32)
     y = rng.integers(0, CLASSES, n)
-    return centres[y] + 2 * rng.standard_normal((n, WIDTH), dtype=np.float32), y
+    x = centres[y] + 2 * rng.standard_normal((n, WIDTH), dtype=np.float32)
+    return x, np.where(rng.random(n) < WRONG, rng.integers(0, CLASSES, n), y)
 
 
 def _peak_mib() -> float:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.energy import CodeEnergy, EntryCurvature, ScaledCurvature, SharedCurvature, descend_bits_
+from hashing.energy import CodeEnergy, EntryCurvature, ScaledCurvature, SharedCurvature, descend_bits_, merge
 
 BITS, N, CLASSES = 7, 12, 3
 ALL = slice(0, BITS)
@@ -171,3 +171,20 @@ def test_a_sample_with_a_large_energy_keeps_no_other_from_flipping():
 def test_no_samples_have_no_flips():
     energy = CodeEnergy(linear=np.zeros((3, 0)), curvatures=[SharedCurvature(np.eye(3))])
     assert descend_bits_(np.zeros((3, 0)), energy, blocks=[slice(0, 3)], passes=1).tolist() == [0, 0, 0]
+
+
+def test_merged_curvatures_sum_to_the_same():
+    rng = np.random.default_rng(0)
+    matrices = [root @ root.T for root in rng.normal(size=(3, 5, 5))]
+    curvatures = [
+        SharedCurvature(matrices[0]),
+        ScaledCurvature(matrices[1], rng.random(7)),
+        SharedCurvature(matrices[2]),
+    ]
+    codes, block = rng.choice((-1.0, 1.0), size=(5, 7)), slice(1, 4)
+    merged = merge(curvatures)
+    assert len(merged) == 2
+    np.testing.assert_allclose(
+        sum(curvature.product(codes, block) for curvature in merged),
+        sum(curvature.product(codes, block) for curvature in curvatures),
+    )

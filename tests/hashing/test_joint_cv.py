@@ -186,3 +186,8 @@ def test_only_trials_alike_in_all_else_are_mixed(digits, noisy):
     for result in tuned.cv_results_:
         robust = "robust" in result["params"]
         assert np.all((np.asarray(result["params"]["nu"]) == 30.0) == robust)
+
+
+def test_without_candidates_nothing_can_be_chosen(digits):
+    with pytest.raises(ValueError, match=r"'candidates' parameter of JointHasherCV must name at least one"):
+        JointHasherCV(JointHasher(lengths=(8,)), candidates=()).fit(digits[0][:40], digits[1][:40])
