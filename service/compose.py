@@ -106,26 +106,33 @@ def fit_hasher(
     *,
     parameters: Mapping[str, Any],
     tune: bool = False,
+    deep: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> FittedHasher:
     """Fit a joint hasher on a store and register it; it is used from `use_hasher` on.
 
     Args:
         session: A session that holds the store's lock.
-        parameters: Arguments of `JointHasher`.
+        parameters: Arguments of `JointHasher`, or of `DeepJointHasher` if deep.
         tune: Choose its loss weights by validation, as `JointHasherCV` does.
-        on_step: Called with (sweeps done, sweeps at most), or with fits if it tunes.
+        deep: Learn a network head, `DeepJointHasher`, which does not tune.
+        on_step: Called with (sweeps done, sweeps at most), or with fits if it tunes, or steps if it is deep.
     """
     store, backbone = session.store, session.application.backbone
     training = read_training_set(store.catalog, backbone=backbone.identity)
-    estimator = JointHasher(**parameters)
-    if tune:
-        search = JointHasherCV(estimator).fit(training.embeddings, training.labels, on_step=on_step)
-        estimator = search.best_estimator_
+    estimator: Estimator
+    if deep:
+        from hashing.deep.joint import DeepJointHasher  # noqa: PLC0415 - torch takes seconds
+
+        head = DeepJointHasher(**parameters)
+        estimator = head.fit(training.embeddings, training.labels, on_step=on_step)
+    elif tune:
+        search = JointHasherCV(JointHasher(**parameters))
+        estimator = search.fit(training.embeddings, training.labels, on_step=on_step).best_estimator_
     else:
-        estimator.fit(training.embeddings, training.labels, on_step=on_step)
+        estimator = JointHasher(**parameters).fit(training.embeddings, training.labels, on_step=on_step)
     provenance = Provenance(
-        name="joint",
+        name="deep" if deep else "joint",
         backbone_identity=backbone.identity,
         training_hash=training.digest,
         created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

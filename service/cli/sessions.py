@@ -22,11 +22,14 @@ def open_session(store: Path, **options: Any) -> Iterator["Session"]:  # noqa: A
         yield session
 
 
-def learn(session: "Session", parameters: Mapping[str, Any], *, tune: bool = False) -> "Session":
-    """Learn a hasher on a store, with loss weights chosen by validation if told so, and encode the store with it."""
+def learn(
+    session: "Session", parameters: Mapping[str, Any], *, tune: bool = False, deep: bool = False
+) -> "Session":
+    """Learn a hasher on a store and encode the store with it; `tune` and `deep` are those of `compose.fit_hasher`."""
     from service import compose
 
-    with console.progress("Learning codes", total=None, unit="fits" if tune else "sweeps") as meter:
-        hasher = compose.fit_hasher(session, parameters=parameters, tune=tune, on_step=meter)
+    unit = "fits" if tune else "steps" if deep else "sweeps"
+    with console.progress("Learning codes", total=None, unit=unit) as meter:
+        hasher = compose.fit_hasher(session, parameters=parameters, tune=tune, deep=deep, on_step=meter)
     with console.progress("Encoding", total=None, unit="images") as meter:
         return compose.use_hasher(session, hasher, on_encode=meter)

@@ -89,6 +89,13 @@ def hasher(
             "`polyhash stats --json` tells what was chosen.",
         ),
     ] = False,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Learn a network head with the same losses, by gradient steps: for users with patience or a GPU.",
+        ),
+    ] = False,
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=MAX_SEED, help="Seed of every random choice.")
     ] = 0,
@@ -107,6 +114,11 @@ def hasher(
         raise typer.BadParameter(
             "it chooses nu and beta itself. Leave --nu and --beta out.", param_hint="--tune"
         )
+    if deep and (tune or robust or features != "rbf"):
+        raise typer.BadParameter(
+            "the network head knows neither --tune nor --robust nor --features. Leave them out.",
+            param_hint="--deep",
+        )
     used = JointHasher().get_params() | weights
     if used["beta"] > used["nu"]:
         raise typer.BadParameter(
@@ -116,19 +128,19 @@ def hasher(
         )
     parameters: dict[str, Any] = weights | {
         "lengths": parse_lengths(lengths),
-        "features": features,
         "nested": nested,
         "class_weight": class_weight,
-        "robust": robust,
         "random_state": seed,
     }
+    if not deep:
+        parameters |= {"features": features, "robust": robust}
     with open_session(store, purpose="polyhash train hasher", backbone=backbone, relearn=True) as session:
         labelled = session.application.catalog.counts().labelled_images > 0
         of_labels = {"--class-weight": class_weight, "--robust": robust, "--tune": tune}
         if not labelled and any(of_labels.values()):
             in_vain = ", ".join(option for option, value in of_labels.items() if value)
             console.say(f"No image of the store has a label, so {in_vain} had no effect.")
-        learned = learn(session, parameters, tune=tune and labelled)
+        learned = learn(session, parameters, tune=tune and labelled, deep=deep)
         gallery = learned.application.gallery
         if out:
             shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)

@@ -208,3 +208,17 @@ def test_options_that_act_on_labels_say_so_where_there_are_none(tmp_path):
     assert weighted.err == "No image of the store has a label, so --class-weight, --robust had no effect.\n"
     assert tuned.err == "No image of the store has a label, so --tune had no effect.\n"
     assert plain.document["hasher"] == weighted.document["hasher"] == tuned.document["hasher"]
+
+
+def test_a_network_head_is_learned_and_searched_like_any_hasher(store, tmp_path):
+    file = tmp_path / "deep.safetensors"
+    done = polyhash(
+        "train", "hasher", "--store", store, "--deep", "--lengths", "8,16", "--out", file, "--json"
+    )
+    assert done.status == 0
+    assert done.document["lengths"] == [8, 16]
+    assert load_hasher(file)[0].encoder_.feature_map.layers
+    assert len(found(store, "1", 16)) == 7
+    for wrong in (["--tune"], ["--robust", "2"], ["--features", "linear"]):
+        done = polyhash("train", "hasher", "--store", store, "--deep", *wrong)
+        assert (done.status, "knows neither --tune nor --robust nor --features" in done.err) == (2, True)
