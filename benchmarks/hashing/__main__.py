@@ -48,7 +48,7 @@ def _measure_and_publish(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers end too
     command = _command(options)
     try:
-        results = _measure(options)
+        results = Results(options.results) if options.print_only else _measure(options)
     except (SetError, HashingError, PolyhashError) as error:
         sys.exit(str(error))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -115,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data", type=Path, default=REPOSITORY / DEFAULT_DATA, help="folder of the image sets"
+    )
+    parser.add_argument(
+        "--print-only", action="store_true", help="measure nothing; write the pages of the rows so far"
     )
     parser.add_argument("--cache", type=Path, default=Path(".bench-cache"), help="embeddings are kept here")
     parser.add_argument(

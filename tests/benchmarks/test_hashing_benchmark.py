@@ -114,6 +114,24 @@ def test_options_that_cannot_be_are_wrong_usage(monkeypatch, capsys, option, val
     assert words in last
 
 
+def test_pages_of_the_rows_so_far_are_written_without_measuring(tmp_path, monkeypatch, capsys):
+    filled(tmp_path / "rows", {("itq", 0): (0.5, 0.6)})
+    command = [
+        "hashing",
+        "--print-only",
+        "--results",
+        str(tmp_path / "rows"),
+        "--out",
+        str(tmp_path / "pages"),
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    assert "| itq | 1 | **.500** | **.600** |" in capsys.readouterr().out
+    written = (tmp_path / "pages" / "digits-pixels.md").read_text()
+    assert "python -m benchmarks.hashing\n" in written
+    assert (tmp_path / "pages" / "goals.md").exists()
+
+
 def test_ctrl_c_ends_the_run_and_its_workers_with_one_line(tmp_path):
     command = [sys.executable, "-m", "benchmarks.hashing", "--sets", "digits", "--settings", "clean"]
     command += ["--methods", "lsh,csq", "--seeds", "20", "--out", str(tmp_path / "pages")]
