@@ -21,6 +21,22 @@ TITLES = {
     Setting.FEW: "10 % of the training labels known",
     Setting.UNSEEN: "Classes not seen in training",
 }
+OVERVIEW = (
+    "jmh",
+    "nested",
+    "fused",
+    "separate",
+    "codebook-cv",
+    "codebook",
+    "sdh-cv",
+    "sdh",
+    "fsdh",
+    "fssh",
+    "cosdish",
+    "scdh",
+    "itq",
+    "lsh",
+)
 RANK_FIGURES = ("precision_at_10", "recall_at_100", "precision_radius_2")
 LEGEND = (
     "mAP is tie-aware and over the whole ranked database; the mean is over lengths, +- its standard deviation over seeds. "
@@ -43,6 +59,31 @@ def page(results: Results, place: Place, *, command: str) -> str:
         if any(row.scoring == ASYMMETRIC for row in chosen):
             lines += ["", "Real-valued queries against the same codes:", "", *_table(chosen, ASYMMETRIC)]
     lines += _failures(results.failures(place))
+    return "\n".join(lines) + "\n"
+
+
+def overview_page(results: Results, *, command: str) -> str:
+    """Return one table of all sets and settings: mean mAP over lengths and seeds of the methods that matter most."""
+    circumstances = sorted({at for place in results.places() for at in results.circumstances(place)})
+    lines = [
+        "# Overview",
+        "",
+        *_origin(circumstances, command),
+        "Tie-aware mAP, mean over code lengths and seeds. Bold is the best of a row.",
+        "",
+        *_row("set", "setting", *OVERVIEW),
+        *_row(*["---"] * (2 + len(OVERVIEW))),
+    ]
+    for place in results.places():
+        rows = [row for row in results.rows(place) if row.scoring == HAMMING]
+        for setting in Setting:
+            levels = [
+                _mean_or_nan(row.map for row in rows if row.method == method and row.setting == setting.value)
+                for method in OVERVIEW
+            ]
+            best = max((level for level in levels if not math.isnan(level)), default=math.nan)
+            texts = [_share(level, bold=level == best) for level in levels]
+            lines += _row(" ".join(place), setting.value, *texts)
     return "\n".join(lines) + "\n"
 
 
@@ -165,6 +206,11 @@ def _deviation(group: Sequence[EvalRow], seeds: Iterable[int]) -> float:
 
 def _mean(values: Iterable[float]) -> float:
     return statistics.fmean(values)
+
+
+def _mean_or_nan(values: Iterable[float]) -> float:
+    found = list(values)
+    return statistics.fmean(found) if found else math.nan
 
 
 def _share(value: float, *, bold: bool = False) -> str:

@@ -130,6 +130,9 @@ def test_pages_of_the_rows_so_far_are_written_without_measuring(tmp_path, monkey
     written = (tmp_path / "pages" / "digits-pixels.md").read_text()
     assert "python -m benchmarks.hashing\n" in written
     assert (tmp_path / "pages" / "goals.md").exists()
+    overview = (tmp_path / "pages" / "overview.md").read_text()
+    assert "| digits pixels | clean |" in overview
+    assert overview.count("**.550**") == 1  # the mean of both lengths, of the one method measured
 
 
 def test_ctrl_c_ends_the_run_and_its_workers_with_one_line(tmp_path):
