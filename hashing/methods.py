@@ -25,6 +25,17 @@ Lengths = tuple[int, ...]
 FUSED_FROM = (16, 32, 64, 128)  # what a fused code of any length takes its bits from
 
 
+DEEP_RIDGES = (30.0, 300.0, 1000.0)
+
+
+def _deep_cv(lengths: Lengths, seed: int) -> RidgeCV:
+    """Return the network head as it is meant for labels of unknown quality, its ridge chosen by validation."""
+    from hashing.deep.joint import DeepJointHasher  # noqa: PLC0415 - seconds
+
+    head = DeepJointHasher(lengths=lengths, nu=1.0, beta=0.3, dropout=0.5, random_state=seed)
+    return RidgeCV(head, ridges=DEEP_RIDGES)
+
+
 def _deep(name: str, lengths: Lengths, seed: int) -> Any:  # noqa: ANN401 - torch is imported only when asked for
     from hashing.deep.joint import DeepJointHasher  # noqa: PLC0415 - seconds
     from hashing.deep.peers import CSQHasher, NHLHasher, OrthoHashHasher  # noqa: PLC0415 - seconds
@@ -33,8 +44,8 @@ def _deep(name: str, lengths: Lengths, seed: int) -> Any:  # noqa: ANN401 - torc
     return kinds[name](lengths=lengths, random_state=seed)
 
 
-# jmh, nested and separate choose their loss weights and ridge by validation inside the training part, codebook-cv and
-# sdh-cv their ridge; the others keep what was published with them, or our defaults. jmh-fixed is JointHasher as it is.
+# jmh, nested and separate choose their loss weights and ridge by validation inside the training part, codebook-cv,
+# sdh-cv and deep-cv their ridge; the others keep what was published with them, or our defaults. jmh-fixed is JointHasher as it is.
 HASHING_METHODS: Mapping[str, Callable[[Lengths, int], Any]] = {
     "jmh": lambda lengths, seed: JointHasherCV(JointHasher(lengths=lengths, random_state=seed)),
     "jmh-fixed": lambda lengths, seed: JointHasher(lengths=lengths, random_state=seed),
@@ -56,6 +67,7 @@ HASHING_METHODS: Mapping[str, Callable[[Lengths, int], Any]] = {
     "cosdish": lambda lengths, seed: COSDISHHasher(lengths=lengths, random_state=seed),
     "scdh": lambda lengths, seed: SCDHHasher(lengths=lengths, random_state=seed),
     "deep": lambda lengths, seed: _deep("deep", lengths, seed),
+    "deep-cv": _deep_cv,
     "csq": lambda lengths, seed: _deep("csq", lengths, seed),
     "orthohash": lambda lengths, seed: _deep("orthohash", lengths, seed),
     "nhl": lambda lengths, seed: _deep("nhl", lengths, seed),

@@ -6,7 +6,7 @@ import pytest
 from hashing.codes import pack_codes
 from hashing.methods import HASHING_METHODS
 
-JOINTLY_ENCODED = {"jmh", "jmh-fixed", "nested", "fused", "deep"}
+JOINTLY_ENCODED = {"jmh", "jmh-fixed", "nested", "fused", "deep", "deep-cv"}
 
 
 @pytest.mark.parametrize("name", HASHING_METHODS)
