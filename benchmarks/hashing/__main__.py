@@ -17,7 +17,7 @@ from benchmarks.hashing.methods import REFERENCES, choose_methods
 from benchmarks.hashing.results import Place, Results
 from benchmarks.hashing.run import run
 from benchmarks.hashing.sets import SETS, SetError, find_set
-from benchmarks.hashing.tables import goals_page, overview_page, page
+from benchmarks.hashing.tables import goals_page, overview_page, page, raw_rows
 from hashing.codes import check_lengths
 from hashing.errors import HashingError
 from service.cli import console
@@ -54,6 +54,7 @@ def _measure_and_publish(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for place in results.places():
         _publish(options.out / f"{'-'.join(place)}.md", page(results, place, command=command))
+    (options.out / "rows.csv").write_text(raw_rows(results), encoding="utf-8")
     _publish(options.out / "overview.md", overview_page(results, command=command))
     _publish(options.out / "goals.md", goals_page(results, command=command))
 

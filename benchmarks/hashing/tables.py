@@ -87,6 +87,17 @@ def overview_page(results: Results, *, command: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def raw_rows(results: Results) -> str:
+    """Return every mAP behind the pages as CSV, one line per set, setting, method, scoring, length and seed."""
+    lines = ["set,backbone,setting,method,scoring,bits,seed,map"]
+    lines += [
+        f"{','.join(place)},{row.setting},{row.method},{row.scoring},{row.bits},{row.seed},{row.map:.5f}"
+        for place in results.places()
+        for row in results.rows(place)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def goals_page(results: Results, *, command: str) -> str:
     """Return the table of all goals on all sets: mean paired differences in points of mAP, met or not."""
     lines = [

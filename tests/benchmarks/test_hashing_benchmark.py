@@ -130,6 +130,11 @@ def test_pages_of_the_rows_so_far_are_written_without_measuring(tmp_path, monkey
     written = (tmp_path / "pages" / "digits-pixels.md").read_text()
     assert "python -m benchmarks.hashing\n" in written
     assert (tmp_path / "pages" / "goals.md").exists()
+    raw = (tmp_path / "pages" / "rows.csv").read_text().splitlines()
+    assert raw[1:] == [
+        f"digits,pixels,clean,itq,hamming,{bits},0,{level}"
+        for bits, level in ((8, "0.50000"), (16, "0.60000"))
+    ]
     overview = (tmp_path / "pages" / "overview.md").read_text()
     assert "| digits pixels | clean |" in overview
     assert overview.count("**.550**") == 1  # the mean of both lengths, of the one method measured
