@@ -18,7 +18,6 @@ TIE = 2.0**10
 
 
 @runtime_checkable
-@runtime_checkable
 class Curvature(Protocol):
     """A positive semidefinite matrix per sample, of which only products and single columns are ever needed."""
 

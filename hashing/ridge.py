@@ -21,35 +21,8 @@ def solve_ridge(
     return np.asarray(scipy.linalg.solve(gram + ridge * np.eye(len(gram)), products, assume_a="pos"))
 
 
-class FeatureRidge:
-    """Ridge regression on the features: factorised once, used for every length and iteration.
-
-    Attributes:
-        penalty: The ridge.
-    """
-
-    def __init__(self, features: Float64[np.ndarray, "n m"], ridge: float) -> None:
-        self.penalty = ridge
-        self._features = features
-        gram = features.T @ features
-        gram[np.diag_indices_from(gram)] += ridge
-        self._factor = scipy.linalg.cho_factor(gram, lower=True)
-
-    def fit(self, codes: Float64[np.ndarray, "n bits"]) -> Float64[np.ndarray, "m bits"]:
-        """Return the projections P that minimise the L-loss of these codes."""
-        projection: Float64[np.ndarray, "m bits"] = scipy.linalg.cho_solve(
-            self._factor, self._features.T @ codes
-        )
-        return projection
-
-    def leverages(self) -> Float64[np.ndarray, " n"]:
-        """Return phi_i^T G phi_i: how much of its own code a sample finds in its score."""
-        whitened = scipy.linalg.solve_triangular(self._factor[0], self._features.T, lower=True)
-        return np.asarray(np.einsum("mn,mn->n", whitened, whitened))
-
-
 class GramRidge:
-    """The same regression from sums over samples alone: what a fit in chunks and appended data need.
+    """Ridge regression on features from sums over samples alone: factorised once, for every length and iteration.
 
     Attributes:
         gram: Phi^T E Phi.
@@ -72,3 +45,20 @@ class GramRidge:
             self._factor[0], chunk.features.T.astype(np.float64), lower=True
         )
         return np.asarray(chunk.feature_weights * np.einsum("mn,mn->n", whitened, whitened))
+
+
+class FeatureRidge:
+    """The same regression for features that are all at hand.
+
+    Attributes:
+        penalty: The ridge.
+    """
+
+    def __init__(self, features: Float64[np.ndarray, "n m"], ridge: float) -> None:
+        self.penalty = ridge
+        self._features = features
+        self._ridge = GramRidge(features.T @ features, ridge)
+
+    def fit(self, codes: Float64[np.ndarray, "n bits"]) -> Float64[np.ndarray, "m bits"]:
+        """Return the projections P that minimise the L-loss of these codes."""
+        return self._ridge.solve(self._features.T @ codes)
