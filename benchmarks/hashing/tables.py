@@ -41,8 +41,8 @@ RANK_FIGURES = ("precision_at_10", "recall_at_100", "precision_radius_2")
 LEGEND = (
     "mAP is tie-aware and over the whole ranked database; the mean is over lengths, +- its standard deviation over seeds. "
     "P@10, R@100 (precision of the first 10, recall of the first 100) and r <= 2 (precision within Hamming distance 2) are "
-    "means over lengths. Seconds are of one thread while as many fits ran as the command names: to learn all lengths, and "
-    "to encode database and queries. Bold is the best of a column."
+    "means over lengths. Seconds are of one thread, to learn all lengths and to encode database and queries, beside whatever "
+    "else the machine did: `cost` compares. Bold is the best of a column."
 )
 
 
