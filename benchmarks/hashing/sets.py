@@ -7,6 +7,7 @@ Convention: queries are in no other part, and nothing that is searched was train
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +29,8 @@ class BenchmarkSet:
 
     Attributes:
         backbones: What may embed it.
-        splits: The splits that are searched and searched for; None draws the queries.
-        n_queries: How many queries are drawn, anew for each seed, where no split names them.
+        splits: The splits that are read; of two, the second is searched for unless queries are drawn.
+        n_queries: How many queries are drawn of all images, anew for each seed; None takes the second split.
         train_per_label: Train on so many images per class of the first split, drawn anew for each seed, and search the
             rest: nothing that is searched was trained on.
         train_share: The same as a share of the first split.
@@ -39,7 +40,7 @@ class BenchmarkSet:
 
     backbones: tuple[str, ...] = ("mobilenet_v2", "descriptor")
     splits: tuple[str, str] | None = None
-    n_queries: int = 0
+    n_queries: int | None = None
     train_per_label: int | None = None
     train_share: float | None = None
     database_size: int | None = None
@@ -47,13 +48,13 @@ class BenchmarkSet:
 
 
 SETS = {
-    "corel1k": BenchmarkSet(splits=("train", "query"), train_share=0.5),
-    "caltech101": BenchmarkSet(splits=("train", "query"), train_share=0.5),
+    "corel1k": BenchmarkSet(splits=("train", "query"), n_queries=100, train_share=0.5),
+    "caltech101": BenchmarkSet(splits=("train", "query"), n_queries=523, train_share=0.5),
     "mnist10k": BenchmarkSet(n_queries=1000, train_share=0.3),
     "coco128": BenchmarkSet(splits=("train", "val"), train_share=0.5, multi_label=True),
     "digits": BenchmarkSet(n_queries=300, train_share=0.5, backbones=("pixels",)),
     "scene6": BenchmarkSet(n_queries=250, train_share=0.5, backbones=("features",), multi_label=True),
-    "cifar10": BenchmarkSet(splits=("train", "query"), train_per_label=500),
+    "cifar10": BenchmarkSet(splits=("train", "query"), n_queries=1000, train_per_label=500),
 }
 
 
@@ -72,13 +73,14 @@ def find_set(name: str) -> BenchmarkSet:
 
 
 def read_set(file: Path, chosen: BenchmarkSet, *, seed: int) -> Trial:
-    """Return train, database and query sets from a file of `embeddings`; the seed draws queries where no split does."""
-    with np.load(file) as parts:
-        if chosen.splits:
-            train, query = (_part(parts, split) for split in chosen.splits)
-        else:
-            images = _part(parts, WHOLE)
-            train, query = hold_out(images, chosen.n_queries / len(images), seed=seed)
+    """Return train, database and query sets from a file of `embeddings`; the seed draws queries unless a split names them."""
+    with np.load(file) as archive:
+        parts = [_part(archive, split) for split in chosen.splits or (WHOLE,)]
+    if chosen.n_queries is None:
+        train, query = parts
+    else:
+        images = _joined(parts)
+        train, query = hold_out(images, chosen.n_queries / len(images), seed=seed)
     database, train = _apart(train, chosen, seed=seed)
     if chosen.database_size and chosen.database_size < len(database):
         order = np.random.default_rng(seed).permutation(len(database))
@@ -95,6 +97,13 @@ def _apart(
     picked = sample_per_label(images.labels, chosen.train_per_label or 1, rng=np.random.default_rng(seed))
     rest = np.setdiff1d(np.arange(len(images)), picked)
     return images.take(rest), images.take(picked)
+
+
+def _joined(parts: Sequence[LabelledEmbeddings]) -> LabelledEmbeddings:
+    return LabelledEmbeddings(
+        embeddings=np.concatenate([part.embeddings for part in parts]),
+        labels=[label for part in parts for label in part.labels],
+    )
 
 
 def _part(parts: "np.lib.npyio.NpzFile", name: str) -> LabelledEmbeddings:

@@ -7,8 +7,10 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.hashing.__main__ import main
@@ -17,7 +19,7 @@ from benchmarks.hashing.goals import judge
 from benchmarks.hashing.measure import Cell, measure
 from benchmarks.hashing.methods import REFERENCES
 from benchmarks.hashing.results import Results
-from benchmarks.hashing.sets import SetError, find_set
+from benchmarks.hashing.sets import SetError, find_set, read_set
 from benchmarks.hashing.tables import goals_page, page
 from service.usecases.evaluate import ASYMMETRIC, HAMMING, NO_CODES, EvalRow
 
@@ -67,7 +69,18 @@ def test_the_command_measures_only_what_a_stopped_run_lacks(tmp_path):
     (tmp_path / "rows").write_text("\n".join(lines)[:-5])  # killed while the last line was written
 
     command = [sys.executable, "-m", "benchmarks.hashing", "--sets", "digits", "--methods", "itq,lsh"]
-    command += ["--settings", "clean", "--lengths", "8,16", "--seeds", "1", "--jobs", "1"]
+    command += [
+        "--settings",
+        "clean",
+        "--lengths",
+        "8,16",
+        "--seeds",
+        "1",
+        "--first-seed",
+        "0",
+        "--jobs",
+        "1",
+    ]
     command += ["--asymmetric", "lsh", "--out", str(tmp_path / "pages")]
     command += ["--cache", str(tmp_path), "--results", str(tmp_path / "rows")]
     told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)  # noqa: S603 - ours
@@ -228,3 +241,28 @@ def test_a_set_may_be_searched_in_part():
     for wrong in ("cifar100", "cifar10@", "cifar10@0", "cifar10@ten"):
         with pytest.raises(SetError, match=rf"There is no set '{wrong}'. Choose from corel1k"):
             find_set(wrong)
+
+
+def test_queries_of_every_split_are_drawn_anew_for_each_seed_and_in_no_other_part(tmp_path):
+    chosen = replace(find_set("corel1k"), n_queries=10)
+    everything = np.arange(40, dtype=np.float32)[:, None]
+    labels = np.array(["a", "b"] * 20)
+    arrays = {"train/embeddings": everything[:30], "train/labels": labels[:30]}
+    np.savez(
+        tmp_path / "set.npz", **arrays, **{"query/embeddings": everything[30:], "query/labels": labels[30:]}
+    )
+    draws = [read_set(tmp_path / "set.npz", chosen, seed=seed) for seed in (5, 6)]
+    for trial in draws:
+        parts = [
+            set(part.embeddings[:, 0].astype(int).tolist())
+            for part in (trial.train, trial.database, trial.query)
+        ]
+        assert [len(part) for part in parts] == [15, 15, 10]
+        assert set.union(*parts) == set(range(40))
+        assert all(
+            label == ("ab"[int(value) % 2],)
+            for value, label in zip(trial.query.embeddings[:, 0], trial.query.labels, strict=True)
+        )
+    assert set(draws[0].query.embeddings[:, 0]) != set(draws[1].query.embeddings[:, 0])
+    fixed = read_set(tmp_path / "set.npz", replace(chosen, n_queries=None), seed=5)
+    np.testing.assert_array_equal(fixed.query.embeddings, everything[30:])

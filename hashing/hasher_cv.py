@@ -1,10 +1,11 @@
-"""Any hasher with its ridge chosen by validation: what a comparison owes to methods whose ridge was not meant for the data.
+"""Any hasher with parameters chosen by validation: what a comparison owes to methods whose defaults were not meant for the data.
 
-In: a hasher with a parameter `lp`, embeddings with labels. Out: the hasher fitted with the best. How samples are held out
+In: a hasher, parameters to try, embeddings with labels. Out: the hasher fitted with the best. How samples are held out
 is `held_out`'s, and the same for the joint hasher.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
@@ -17,42 +18,40 @@ from hashing.held_out import folds, held_out_precision, shared_labels
 from hashing.labels import LabelInput, read_labels
 from hashing.layout import CodeLayout
 
-RIDGES = (0.01, 0.1, 1.0)
 
-
-class RidgeCV(CodeEstimator):
-    """A hasher fitted with that ridge `lp` whose codes rank held-out samples best.
+class HasherCV(CodeEstimator):
+    """A hasher fitted with those parameters whose codes rank held-out samples best.
 
     Args:
-        estimator: What to fit.
-        ridges: Values of its parameter `lp` to try.
+        estimator: What to fit; its other parameters hold for all candidates.
+        candidates: Parameters to try, as dicts.
 
     Attributes:
         best_estimator_: The hasher fitted on all samples.
-        best_ridge_: Its ridge; the estimator's own if no two held-out samples share a label.
+        best_params_: What it was given; nothing if no two held-out samples share a label.
     """
 
-    def __init__(self, estimator: CodeEstimator, *, ridges: Sequence[float] = RIDGES) -> None:
+    def __init__(self, estimator: CodeEstimator, *, candidates: Sequence[Mapping[str, Any]]) -> None:
         self.estimator = estimator
-        self.ridges = ridges
+        self.candidates = candidates
 
-    def fit(self, X: ArrayLike, y: LabelInput) -> "RidgeCV":
+    def fit(self, X: ArrayLike, y: LabelInput) -> "HasherCV":
         """Choose, then fit on all samples; raises what the estimator's `fit` does."""
         x = np.asarray(X)
         labels = read_labels(y, len(x))
         rows = list(folds(labels, None, seeded_rng(self.estimator.random_state)))
         entries = y if isinstance(y, list | tuple) else list(np.asarray(y))
         scores = []
-        for ridge in self.ridges if rows else ():
+        for params in self.candidates if rows else ():
             found = []
             for kept, held in rows:
-                hasher = clone(self.estimator).set_params(lp=ridge)
+                hasher = clone(self.estimator).set_params(**params)
                 codes = hasher.fit(x[kept], [entries[i] for i in kept.tolist()]).encode(x[held])
                 relevant = shared_labels(labels, held)
                 found += [held_out_precision(part, relevant).mean() for part in codes.values()]
             scores.append(float(np.mean(found)))
-        self.best_ridge_ = self.ridges[int(np.argmax(scores))] if scores else self.estimator.lp
-        self.best_estimator_ = clone(self.estimator).set_params(lp=self.best_ridge_).fit(X, y)
+        self.best_params_ = dict(self.candidates[int(np.argmax(scores))]) if scores else {}
+        self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y)
         validate_data(self, X, skip_check_array=True)  # remembers the width and the names of columns
         return self
 

@@ -1,4 +1,4 @@
-"""A ridge chosen by validation: the one whose codes rank held-out samples best."""
+"""Parameters chosen by validation: those whose codes rank held-out samples best."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,14 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from hashing.codes import hamming_distances
+from hashing.hasher_cv import HasherCV
 from hashing.held_out import folds
 from hashing.labels import read_labels
 from hashing.metrics import average_precision
 from hashing.peers.codebook_ridge import CodebookRidgeHasher
-from hashing.ridge_cv import RIDGES, RidgeCV
+
+RIDGES = (0.01, 0.1, 1.0)
+CANDIDATES = [{"lp": ridge} for ridge in RIDGES]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +42,10 @@ def test_the_ridge_is_that_of_the_best_held_out_ranking(noisy):
                     found += average_precision(distances, relevant[None]).tolist() if relevant.any() else []
                 values.append(np.mean(found))
         scores[ridge] = np.mean(values)
-    tuned = RidgeCV(base).fit(x, y)
-    assert tuned.best_ridge_ == max(scores, key=scores.get)
-    assert tuned.best_ridge_ > 0.01  # wrong labels ask for more ridge
-    by_hand = clone(base).set_params(lp=tuned.best_ridge_).fit(x, y)
+    tuned = HasherCV(base, candidates=CANDIDATES).fit(x, y)
+    assert tuned.best_params_["lp"] == max(scores, key=scores.get)
+    assert tuned.best_params_["lp"] > 0.01  # wrong labels ask for more ridge
+    by_hand = clone(base).set_params(lp=tuned.best_params_["lp"]).fit(x, y)
     np.testing.assert_array_equal(tuned.transform(x), by_hand.transform(x))
     np.testing.assert_array_equal(tuned.project(x)[16], by_hand.project(x)[16])
     assert {bits: codes.shape for bits, codes in tuned.encode(x).items()} == {8: (300, 1), 16: (300, 2)}
@@ -51,4 +54,7 @@ def test_the_ridge_is_that_of_the_best_held_out_ranking(noisy):
 def test_where_nothing_can_be_compared_the_ridge_stays(noisy):
     x, _ = noisy
     base = CodebookRidgeHasher(lengths=(8,), lp=0.3, random_state=0)
-    assert RidgeCV(base).fit(x[:40], np.where(np.arange(40) < 8, np.arange(40) % 2, -1)).best_ridge_ == 0.3
+    labels = np.where(np.arange(40) < 8, np.arange(40) % 2, -1)
+    tuned = HasherCV(base, candidates=CANDIDATES).fit(x[:40], labels)
+    assert tuned.best_params_ == {}
+    assert tuned.best_estimator_.lp == 0.3
