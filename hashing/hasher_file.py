@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hashing.durable_file import write_durably
+from hashing.durable_file import DISK, Disk, write_durably
 from hashing.errors import HasherFileError
 from hashing.fitted_hasher import Estimator, Provenance
 from hashing.hasher_content import (
@@ -34,7 +34,7 @@ from hashing.joint import JointHasher
 FORMAT_VERSION = 1
 
 
-def save_hasher(path: Path, hasher: Estimator, provenance: Provenance) -> None:
+def save_hasher(path: Path, hasher: Estimator, provenance: Provenance, *, disk: Disk = DISK) -> None:
     """Write a fitted hasher; the file appears complete or not at all."""
     tensors = encoder_tensors(hasher.encoder_)
     metadata: dict[str, Any] = {
@@ -50,7 +50,7 @@ def save_hasher(path: Path, hasher: Estimator, provenance: Provenance) -> None:
         metadata["estimator"] = type(hasher).__name__
     metadata["checksum"] = digest(tensors, metadata)
     content = safetensors.numpy.save(tensors, {"polyhash": json.dumps(metadata, sort_keys=True)})
-    write_durably(path, content)
+    write_durably(path, content, disk=disk)
 
 
 def load_hasher(path: Path) -> tuple[Estimator, Provenance]:

@@ -1,17 +1,18 @@
-"""Exact search by scanning all codes of one length with faiss.IndexBinaryFlat.
+"""Exact search by scanning the codes of one length: all with faiss.IndexBinaryFlat, or a selection by counting bits.
 
-In: codes with ascending image ids, ids to hide, queries. Out: `Neighbours`.
+In: codes in the order of their rows, rows to hide, queries. Out: `Neighbours`.
 Leaves lengths up to 16 bits, where buckets are far faster, to `index_bucket`.
 
 Theory of operation. FAISS allows concurrent searches but no search beside an add, which may move the storage. Hence the
-codes lie in a few segments whose codes never change once written, and a search works on the tuple of segments it found
-when it began: it takes no lock and never waits, not even while a million codes are merged. An add makes a new segment,
-swallowing the last ones while they are small or less than FANOUT times as large, as a binary counter carries: a code is
-copied O(log n) times in its life, and a million codes lie in at most four segments.
+codes lie in a few segments of consecutive rows whose codes never change once written, and a search works on the tuple of
+segments it found when it began: it takes no lock and never waits, not even while a million codes are merged. An add makes
+a new segment, swallowing the last ones while they are small or less than FANOUT times as large, as a binary counter
+carries: a code is copied O(log n) times in its life, and a million codes lie in at most four segments.
 
-FAISS's ids are positions in a segment. They ascend as image ids do, and FAISS breaks ties by them (heap and counting
-mode, with and without selector; held by the contract suite), so its order is ours: (distance, image_id). A largest
-distance is cut off after the search, as FAISS's range_search is strict and unbounded in size.
+FAISS breaks ties by position (heap and counting mode, with and without selector; held by the contract suite), so its order
+is ours: (distance, row). A largest distance is cut off after the search, as FAISS's range_search is strict and unbounded
+in size. FAISS tests its selector code by code, which costs more than gathering the selected codes and counting their bits
+unless nearly all are selected; its heap costs more than counting all and partitioning where k is large.
 """
 
 import threading
@@ -21,15 +22,19 @@ from typing import final
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8, UInt16
 
 from hashing.codes import check_lengths
-from hashing.index import NO_ID, Neighbours, check_codes, check_new_ids, check_search
+from hashing.index import Neighbours, Selection, check_codes, check_search
+from hashing.index_nearest import count_differing_bits, take_nearest
+from hashing.index_segment import Segment
 
 MIN_SEGMENT = 4096  # copying so many 64-bit codes takes as long as two FAISS calls
 FANOUT = 8
-MAX_OVERFETCH = 512  # fetching 500 more costs 0.3 of a scan of 1M x 64 bits; a selector costs 0.9, always
 QUERY_BATCH = 32  # what FAISS scans for at once; bounds memory when k is large
+SELECTOR_SHARE = 0.75  # at half of 1M x 128 random rows the selector takes 2.8 times as long as gathering
+MAX_HEAP = 4096  # at k = 10,000 the heap takes 1.5 to 2.5 times as long as counting all
+MAX_COUNTED = 1 << 24  # distances held at once while counting: 32 MiB
 
 
 @final
@@ -38,8 +43,7 @@ class FlatIndex:
 
     def __init__(self, bits: int) -> None:
         (self._bits,) = check_lengths([bits])
-        self._segments: tuple[_Segment, ...] = ()
-        self._last_id = NO_ID
+        self._segments: tuple[Segment, ...] = ()
         self._writing = threading.Lock()
 
     @property
@@ -47,116 +51,130 @@ class FlatIndex:
         """Code length in bits."""
         return self._bits
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has, removed ones included."""
+        return _stop(self._segments)
+
     def __len__(self) -> int:
         return sum(segment.n_rows - segment.n_dead for segment in self._segments)
 
-    def add(self, image_ids: Int64[np.ndarray, " n"], codes: UInt8[np.ndarray, "n bytes"]) -> None:
+    def add(self, codes: UInt8[np.ndarray, "n bytes"]) -> None:
         """Append n codes; see `CodeIndex.add`."""
         codes = check_codes(codes, bits=self._bits)
+        if not len(codes):
+            return
         with self._writing:
-            image_ids = check_new_ids(image_ids, n_codes=len(codes), last_id=self._last_id)
-            if not len(image_ids):
-                return
-            kept, n_rows = len(self._segments), len(image_ids)
-            while kept and self._segments[kept - 1].n_rows < max(MIN_SEGMENT, FANOUT * n_rows):
+            segments, n_rows = self._segments, len(codes)
+            kept = len(segments)
+            while kept and segments[kept - 1].n_rows < max(MIN_SEGMENT, FANOUT * n_rows):
                 kept -= 1
-                n_rows += self._segments[kept].n_rows
-            parts = [segment.live() for segment in self._segments[kept:]] + [(image_ids, codes)]
-            merged = _Segment(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-            self._segments = (*self._segments[:kept], merged)
-            self._last_id = int(image_ids[-1])
+                n_rows += segments[kept].n_rows
+            carried = segments[kept:]
+            last = Segment.merged(carried, codes) if carried else Segment(_stop(segments), codes)
+            self._segments = (*segments[:kept], last)
 
-    def remove(self, image_ids: Int64[np.ndarray, " n"]) -> int:
-        """Hide these ids; see `CodeIndex.remove`. A segment is copied once half of it is dead."""
-        wanted = np.unique(image_ids)
+    def remove(self, rows: Int64[np.ndarray, " m"]) -> int:
+        """Hide these rows; see `CodeIndex.remove`."""
+        wanted = np.unique(rows)
         with self._writing:
-            removed = sum(segment.remove(wanted) for segment in self._segments)
-            if any(segment.half_dead for segment in self._segments):
-                shrunk = (_Segment(*part.live()) if part.half_dead else part for part in self._segments)
-                self._segments = tuple(segment for segment in shrunk if segment.n_rows)
-        return removed
+            return sum(segment.remove(segment.part_of(wanted)) for segment in self._segments)
+
+    def codes(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m bytes"]:
+        """Return the codes of these rows; see `CodeIndex.codes`."""
+        segments = self._segments
+        found = np.empty((len(rows), self._bits // 8), dtype=np.uint8)
+        for segment in segments:
+            here = np.flatnonzero((rows >= segment.start) & (rows < segment.stop))
+            found[here] = segment.codes.take(rows[here] - segment.start, axis=0)
+        return found
 
     def search(
-        self, codes: UInt8[np.ndarray, "nq bytes"], *, k: int, max_distance: int | None = None
+        self,
+        codes: UInt8[np.ndarray, "nq bytes"],
+        *,
+        k: int,
+        max_distance: int | None = None,
+        among: Selection | None = None,
     ) -> list[Neighbours]:
         """Return the nearest codes per query; see `CodeIndex.search`."""
         xq = check_codes(codes, bits=self._bits)
         check_search(k, max_distance)
         segments = self._segments
-        found: list[Neighbours] = []
-        with _one_thread():
-            for start in range(0, len(xq), QUERY_BATCH):
-                batch = xq[start : start + QUERY_BATCH]
-                parts = [segment.search(batch, k) for segment in segments]
-                found += [_merge([part[row] for part in parts], k) for row in range(len(batch))]
+        if k > MAX_HEAP or (among is not None and among.share < SELECTOR_SHARE):
+            return _count(segments, xq, k, max_distance, among)
+        found = _scan(segments, xq, k, among)
         return found if max_distance is None else [_within(hits, max_distance) for hits in found]
 
+    def scan(
+        self, code: UInt8[np.ndarray, " bytes"], *, among: Selection | None = None
+    ) -> tuple[Int64[np.ndarray, " m"], Int32[np.ndarray, " m"]]:
+        """Return the rows of all live selected codes and their distances; see `CodeIndex.scan`."""
+        xq = check_codes(code[None], bits=self._bits)
+        segments = self._segments
+        rows = [segment.live_rows(among) for segment in segments]
+        distances = _distances(segments, rows, xq)
+        return _joined(segments, rows), distances[0].astype(np.int32)
 
-class _Segment:
-    """Codes that never change, with tombstones that only grow; one writer, any number of searches."""
 
-    def __init__(self, image_ids: Int64[np.ndarray, " n"], codes: UInt8[np.ndarray, "n bytes"]) -> None:
-        self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
-        self._index.add(codes)
-        self._image_ids = image_ids
-        self._live_bits = np.full((len(image_ids) + 7) // 8, 255, dtype=np.uint8)
-        self._only_live = faiss.SearchParameters(  # type: ignore[call-arg]  # FAISS's stub lacks its own wrapper
-            sel=faiss.IDSelectorBitmap(self._live_bits)  # type: ignore[call-arg,arg-type]
-        )
-        self.n_rows = len(image_ids)
-        self.n_dead = 0
+def _stop(segments: tuple[Segment, ...]) -> int:
+    return segments[-1].stop if segments else 0
 
-    @property
-    def half_dead(self) -> bool:
-        """Whether dropping the dead rows pays."""
-        return 2 * self.n_dead >= self.n_rows
 
-    def live(self) -> tuple[Int64[np.ndarray, " n"], UInt8[np.ndarray, "n bytes"]]:
-        """Return ids and codes of the live rows."""
-        codes = self._index.reconstruct_n(0, self.n_rows)
-        if not self.n_dead:
-            return self._image_ids, codes
-        live = self._is_live(np.arange(self.n_rows))
-        return self._image_ids[live], codes[live]
+def _scan(
+    segments: tuple[Segment, ...], xq: UInt8[np.ndarray, "nq bytes"], k: int, among: Selection | None
+) -> list[Neighbours]:
+    """Return the k nearest per query by FAISS."""
+    selected = [segment.live_bits(among) for segment in segments]
+    found: list[Neighbours] = []
+    with _one_thread():
+        for start in range(0, len(xq), QUERY_BATCH):
+            batch = xq[start : start + QUERY_BATCH]
+            parts = [part.search(batch, k, only) for part, only in zip(segments, selected, strict=True)]
+            found += [_merge([part[row] for part in parts], k) for row in range(len(batch))]
+    return found
 
-    def remove(self, image_ids: Int64[np.ndarray, " wanted"]) -> int:
-        """Mark the rows of these distinct ids dead; returns how many were live."""
-        rows = np.searchsorted(self._image_ids, image_ids)
-        rows = rows[self._image_ids[np.minimum(rows, self.n_rows - 1)] == image_ids]
-        rows = rows[self._is_live(rows)]
-        np.bitwise_and.at(self._live_bits, rows >> 3, ~(1 << (rows & 7)).astype(np.uint8))
-        self.n_dead += len(rows)
-        return len(rows)
 
-    def search(self, xq: UInt8[np.ndarray, "nq bytes"], k: int) -> list[Neighbours]:
-        """Return the k nearest live rows per query."""
-        distances, rows, kept = self._fetch(xq, k)
-        found = []
-        for q in range(len(xq)):
-            nearest = kept[q].nonzero()[0][:k]
-            found.append(
-                Neighbours(image_ids=self._image_ids[rows[q, nearest]], distances=distances[q, nearest])
-            )
-        return found
+def _count(
+    segments: tuple[Segment, ...],
+    xq: UInt8[np.ndarray, "nq bytes"],
+    k: int,
+    max_distance: int | None,
+    among: Selection | None,
+) -> list[Neighbours]:
+    """Return the k nearest per query by counting the bits of all live selected codes."""
+    local = [segment.live_rows(among) for segment in segments]
+    rows = _joined(segments, local)
+    found: list[Neighbours] = []
+    batch = max(1, MAX_COUNTED // max(1, len(rows)))
+    for start in range(0, len(xq), batch):
+        distances = _distances(segments, local, xq[start : start + batch])
+        found += [take_nearest(rows, counted, k=k, max_distance=max_distance) for counted in distances]
+    return found
 
-    def _fetch(
-        self, xq: UInt8[np.ndarray, "nq bytes"], k: int
-    ) -> tuple[Int32[np.ndarray, "nq k"], Int64[np.ndarray, "nq k"], Bool[np.ndarray, "nq k"]]:
-        """Return distances and rows in total order, and which of them count: the k first of these are the answer."""
-        while 0 < (n_dead := self.n_dead) <= MAX_OVERFETCH:
-            n_fetched = min(k + n_dead, self.n_rows)
-            distances, rows = self._index.search(xq, n_fetched)
-            kept = self._is_live(rows)
-            # Rows removed since n_dead was read may leave too few: look again.
-            if n_fetched == self.n_rows or kept.sum(axis=1).min() >= k:
-                return distances, rows, kept
-        selected = self._only_live if n_dead else None
-        distances, rows = self._index.search(xq, min(k, self.n_rows), params=selected)
-        return distances, rows, rows >= 0
 
-    def _is_live(self, rows: Int64[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
-        live: Bool[np.ndarray, "*shape"] = (self._live_bits[rows >> 3] >> (rows & 7) & 1).astype(bool)
-        return live
+def _joined(
+    segments: tuple[Segment, ...], rows: list[Int64[np.ndarray, " _m"] | None]
+) -> Int64[np.ndarray, " n"]:
+    """Return the segments' own rows as rows of the index."""
+    parts = [
+        np.arange(segment.start, segment.stop) if part is None else part + segment.start
+        for segment, part in zip(segments, rows, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def _distances(
+    segments: tuple[Segment, ...],
+    rows: list[Int64[np.ndarray, " _m"] | None],
+    xq: UInt8[np.ndarray, "nq bytes"],
+) -> UInt16[np.ndarray, "nq n"]:
+    parts = [
+        count_differing_bits(xq, segment.codes, part) for segment, part in zip(segments, rows, strict=True)
+    ]
+    return (
+        parts[0] if len(parts) == 1 else np.concatenate([np.empty((len(xq), 0), np.uint16), *parts], axis=1)
+    )
 
 
 @contextmanager
@@ -174,15 +192,15 @@ def _one_thread() -> Iterator[None]:
 
 
 def _merge(parts: list[Neighbours], k: int) -> Neighbours:
-    """Return the k first of all parts, whose ids ascend from part to part."""
+    """Return the k first of all parts, whose rows ascend from part to part."""
     if len(parts) == 1:
         return parts[0]
-    image_ids = np.concatenate([np.empty(0, np.int64), *(part.image_ids for part in parts)])
+    rows = np.concatenate([np.empty(0, np.int64), *(part.rows for part in parts)])
     distances = np.concatenate([np.empty(0, np.int32), *(part.distances for part in parts)])
     first = np.argsort(distances, kind="stable")[:k]
-    return Neighbours(image_ids=image_ids[first], distances=distances[first])
+    return Neighbours(rows=rows[first], distances=distances[first])
 
 
 def _within(hits: Neighbours, max_distance: int) -> Neighbours:
     n_near = int(np.searchsorted(hits.distances, max_distance, side="right"))
-    return Neighbours(image_ids=hits.image_ids[:n_near], distances=hits.distances[:n_near])
+    return Neighbours(rows=hits.rows[:n_near], distances=hits.distances[:n_near])

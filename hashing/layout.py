@@ -4,8 +4,10 @@ In: code lengths. Out: which columns of a joint code matrix and which bytes of a
 nothing of how codes are learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import UInt8
@@ -65,9 +67,9 @@ class CodeLayout:
         return {bits: slice(0, bits) for bits in self.lengths}
 
     @property
-    def record_slices(self) -> dict[int, slice]:
+    def record_slices(self) -> Mapping[int, slice]:
         """The bytes of a record that hold the code of each length."""
-        return {bits: slice(part.start // 8, part.stop // 8) for bits, part in self.columns.items()}
+        return _record_slices(self)
 
     def split(self, records: UInt8[np.ndarray, "n record_bytes"]) -> dict[int, UInt8[np.ndarray, "n _bytes"]]:
         """Return the contiguous codes of every length in code records.
@@ -81,3 +83,10 @@ class CodeLayout:
                 f"Code records of {kind} {list(self.lengths)} have {self.record_bytes} bytes, got {records.shape[1]}."
             )
         return {bits: np.ascontiguousarray(records[:, part]) for bits, part in self.record_slices.items()}
+
+
+@cache  # every search asks for it
+def _record_slices(layout: CodeLayout) -> Mapping[int, slice]:
+    return MappingProxyType(
+        {bits: slice(part.start // 8, part.stop // 8) for bits, part in layout.columns.items()}
+    )

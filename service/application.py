@@ -3,18 +3,25 @@
 Built by `service.compose`; holds no logic.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.ports import Backbone, Catalog
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import Ingestor
+from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
+from service.usecases.rebuild import Rebuilder, Report
 from service.usecases.search import Searcher
+from service.usecases.verify import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """Everything that can be done with one open store."""
+    """Everything that can be done with one open store.
+
+    `survives_power_loss` tells whether acknowledged changes do; they always survive the end of the process.
+    """
 
     catalog: Catalog
     backbone: Backbone
@@ -22,3 +29,7 @@ class Application:
     searcher: Searcher
     ingestor: Ingestor
     pictures: Pictures
+    rebuilder: Rebuilder
+    operations: Operations
+    verify: Callable[[Report], Verification]
+    survives_power_loss: bool = True

@@ -8,7 +8,8 @@ import datetime as dt
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -18,26 +19,34 @@ from typing import Any
 from hashing.errors import HasherFileError
 from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
 from hashing.hasher_file import load_hasher, save_hasher
-from hashing.index_build import build_index
+from hashing.index_records import RecordIndex
 from hashing.joint import JointHasher
 from hashing.joint_cv import JointHasherCV
 from hashing.methods import HASHING_METHODS
 from service.application import Application
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
-from service.ports import Backbone, Catalog
-from service.records import DecodedImage, ModelKind, ModelRow
+from service.ports import Backbone, Catalog, Hasher, Workers
+from service.records import DecodedImage, GenerationRow, ModelKind
 from service.rpc.server import Server
 from service.storage.store import Store
+from service.usecases.duplicates import DuplicateRule
 from service.usecases.evaluate import LearnerFactory
-from service.usecases.gallery import Gallery
+from service.usecases.gallery import NOBODY_LOOKS, Gallery
 from service.usecases.ingest import CopyPolicy, Ingestor
-from service.usecases.learn import encode_catalog, read_training_set
+from service.usecases.learn import read_training_set
+from service.usecases.loading import encode_lacking, load_snapshot
+from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
+from service.usecases.query_encoder import QueryEncoder
+from service.usecases.rebuild import Rebuilder, Report
 from service.usecases.search import Searcher
+from service.usecases.snapshot import Snapshot
+from service.usecases.verify import Verification, verify_store
 from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
+from service.workers import StoreWorkers, find_hasher
 
 # However many calls there are, so many pictures are decoded at a time: a single one may take more than a gigabyte.
 DECODE_PLACES = threading.BoundedSemaphore(2)
@@ -51,6 +60,10 @@ class Session:
     application: Application
 
 
+def _say_nothing(stage: str, done: int, total: int) -> None:
+    del stage, done, total
+
+
 @contextmanager
 def open_session(
     folder: Path,
@@ -62,6 +75,9 @@ def open_session(
     hasher_file: Path | None = None,
     relearn: bool = False,
     copy_all: bool = False,
+    serving: bool = False,
+    synchronous: str = "full",
+    duplicates: DuplicateRule = NOBODY_LOOKS,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Iterator[Session]:
     """Open a store and join everything over it; closed with the context.
@@ -75,6 +91,9 @@ def open_session(
         hasher_file: A hasher for a store that has none yet.
         relearn: Leave the store's hasher unread, which may be damaged, as `fit_hasher` will replace it.
         copy_all: Keep a copy of every original.
+        serving: Do the heavy part of rebuilds in a process of its own, so that searches go on.
+        duplicates: What becomes of new images that nearly repeat others.
+        synchronous: What a commit survives: "full" a power cut, "normal" the end of the process only.
         on_load: Called with (codes loaded, codes in all).
 
     Raises:
@@ -83,21 +102,27 @@ def open_session(
         PolyhashError: The store or backbone cannot be opened.
     """
     store = (
-        Store.create_or_open(folder, purpose=purpose)
+        Store.create_or_open(folder, purpose=purpose, synchronous=synchronous.upper())
         if create
-        else Store.open(folder, purpose=purpose, writable=writable)
+        else Store.open(folder, purpose=purpose, writable=writable, synchronous=synchronous.upper())
     )
-    with store:
+    with store, ExitStack() as closing:
         loaded = _backbone(store.catalog, backbone, register=writable)
-        copy = CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED
-        if relearn:
-            yield Session(store=store, application=_load(store, loaded, None, copy, on_load))
-            return
-        hasher = _given_hasher(store, loaded, hasher_file) if hasher_file else _active_hasher(store)
-        application = _load(store, loaded, hasher, copy, on_load)
-        while application.gallery.hasher_identity != _identity(store.catalog.active_model(ModelKind.HASHER)):
+        hasher = None
+        if hasher_file:
+            hasher = _given_hasher(store, loaded, hasher_file)
+        elif not relearn:
+            hasher = _active_hasher(store)
+        snapshot = _snapshot(store, hasher, on_load)
+        while not relearn and _identity(hasher) != _active_identity(store):
             # another process has learned anew meanwhile, and what was loaded may be half of either
-            application = _load(store, loaded, _active_hasher(store), copy, on_load)
+            hasher = _active_hasher(store)
+            snapshot = _snapshot(store, hasher, on_load)
+        workers = StoreWorkers(folder, None if serving else ThreadPoolExecutor(1))
+        closing.callback(workers.close)
+        copy = CopyPolicy.ALL if copy_all else CopyPolicy.NEEDED
+        application = _join(store, loaded, snapshot, workers, copy=copy, duplicates=duplicates)
+        closing.callback(application.operations.close)
         yield Session(store=store, application=application)
 
 
@@ -141,19 +166,15 @@ def fit_hasher(
     return _register(store, estimator, provenance)
 
 
-def use_hasher(
-    session: Session, hasher: FittedHasher, *, on_encode: Callable[[int, int], None] | None = None
-) -> Session:
-    """Encode all images of a store with a registered hasher, and return the session that searches with it.
+def use_hasher(session: Session, hasher: FittedHasher, *, report: Report = _say_nothing) -> GenerationRow:
+    """Encode all images of a store with a registered hasher, build a generation and go on with it.
 
     Args:
         session: A session that holds the store's lock.
         hasher: As `fit_hasher` returns it.
-        on_encode: Called with (images encoded, images in all).
+        report: Told (stage, done, total).
     """
-    store, before = session.store, session.application
-    encode_catalog(store.catalog, hasher, on_progress=on_encode)
-    return Session(store=store, application=_load(store, before.backbone, hasher, before.ingestor.copy))
+    return session.application.rebuilder.rebuild(hasher=hasher.identity, report=report, note="trained")
 
 
 def describe_store(folder: Path) -> dict[str, Any]:
@@ -182,6 +203,12 @@ def describe_store(folder: Path) -> dict[str, Any]:
             for model in models
         ],
     }
+
+
+def list_generations(folder: Path) -> list[GenerationRow]:
+    """Return the generations of a store, oldest first; loads no model."""
+    with Store.open(folder, purpose="polyhash generations", writable=False) as store:
+        return store.catalog.generations()
 
 
 @contextmanager
@@ -230,36 +257,68 @@ def _decode(content: bytes, *, target_px: int) -> DecodedImage:
         return decode_image(content, target_px=target_px)
 
 
-def _load(
+def _snapshot(
+    store: Store, hasher: FittedHasher | None, on_load: Callable[[int, int], None] | None
+) -> Snapshot | None:
+    if hasher is None:
+        return None
+    return load_snapshot(
+        store.catalog,
+        store.generations,
+        hasher,
+        index_factory=RecordIndex,
+        writable=store.writable,
+        on_progress=on_load,
+    )
+
+
+def _join(
     store: Store,
     backbone: Backbone,
-    hasher: FittedHasher | None,
+    snapshot: Snapshot | None,
+    workers: Workers,
+    *,
     copy: CopyPolicy,
-    on_load: Callable[[int, int], None] | None = None,
+    duplicates: DuplicateRule,
 ) -> Application:
-    application = _join(store, backbone, hasher, copy)
-    application.gallery.load(on_load)
-    return application
-
-
-def _join(store: Store, backbone: Backbone, hasher: FittedHasher | None, copy: CopyPolicy) -> Application:
     decode = decoder(backbone)
     gallery = Gallery(
         store.catalog,
         store.originals,
         backbone_identity=backbone.identity,
-        hasher=hasher,
-        index_factory=build_index,
+        snapshot=snapshot,
+        duplicates=duplicates,
     )
     return Application(
         catalog=store.catalog,
         backbone=backbone,
         gallery=gallery,
-        searcher=Searcher(gallery, backbone, decode=decode),
+        searcher=Searcher(gallery, QueryEncoder(backbone, decode=decode)),
         ingestor=Ingestor(gallery, backbone, decode=decode, copy=copy),
         pictures=Pictures(
             store.catalog, store.originals, read_source=read_source, thumbnail_jpeg=thumbnail_jpeg
         ),
+        rebuilder=Rebuilder(
+            gallery,
+            store.generations,
+            workers,
+            find_hasher=partial(find_hasher, store),
+            index_factory=RecordIndex,
+        ),
+        operations=Operations(),
+        verify=partial(_verify, store, gallery),
+        survives_power_loss=store.synchronous == "FULL",
+    )
+
+
+def _verify(store: Store, gallery: Gallery, report: Report) -> Verification:
+    return verify_store(
+        store.catalog,
+        store.generations,
+        store.originals,
+        hasher=gallery.hasher,
+        index_factory=RecordIndex,
+        report=report,
     )
 
 
@@ -286,21 +345,25 @@ def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone
 
 
 def _active_hasher(store: Store) -> FittedHasher | None:
-    active = store.catalog.active_model(ModelKind.HASHER)
-    if active is None:
+    identity = _active_identity(store)
+    if not identity:
         return None
     try:
-        estimator, provenance = load_hasher(store.folder / active.path)
+        return find_hasher(store, identity)
     except HasherFileError as error:
         again = shlex.join(["polyhash", "train", "hasher", "--store", str(store.folder)])
         raise HasherFileError(
             f"The hasher of the store cannot be used: {error} To replace it: {again}"
         ) from error
-    return FittedHasher(hasher=estimator, provenance=provenance)
 
 
-def _identity(model: ModelRow | None) -> str:
-    return model.identity if model else ""
+def _active_identity(store: Store) -> str:
+    active = store.catalog.active_model(ModelKind.HASHER)
+    return active.identity if active else ""
+
+
+def _identity(hasher: Hasher | None) -> str:
+    return hasher.identity if hasher else ""
 
 
 def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
@@ -321,14 +384,15 @@ def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
         )
     if not active:
         _register(store, estimator, provenance)
-        encode_catalog(store.catalog, given)
+        encode_lacking(store.catalog, given)
+        store.catalog.activate_model(given.identity)
     return given
 
 
 def _register(store: Store, estimator: Estimator, provenance: Provenance) -> FittedHasher:
     hasher = FittedHasher(hasher=estimator, provenance=provenance)
     path = hasher_path(store, hasher.identity)
-    save_hasher(path, estimator, provenance)
+    save_hasher(path, estimator, provenance, disk=store.disk)
     store.catalog.register_model(
         hasher.identity,
         ModelKind.HASHER,

@@ -51,12 +51,14 @@ class ContactSheet:
         hits: In the order they were found.
         bits: Length of the compared codes.
         facts: Further lines about this search, shown as name and value.
+        heading: What stands above the query.
     """
 
     query: SheetPicture | None
     hits: Sequence[SheetHit]
     bits: int
     facts: Mapping[str, str]
+    heading: str = "Query"
 
 
 def contact_sheet_html(
@@ -109,7 +111,7 @@ def _query(sheet: ContactSheet, wanted: frozenset[str]) -> str:
     if wanted:
         agreeing = sum(not wanted.isdisjoint(hit.picture.labels) for hit in sheet.hits)
         facts["same label"] = f"{agreeing} of {len(sheet.hits)}"
-    return f'<aside class="query"><h2>Query</h2>{shown}{_facts(facts)}</aside>'
+    return f'<aside class="query"><h2>{_text(sheet.heading)}</h2>{shown}{_facts(facts)}</aside>'
 
 
 def _hit(hit: SheetHit, *, bits: int, wanted: frozenset[str]) -> str:

@@ -10,6 +10,7 @@ Nothing here knows of gRPC.
     │       └── ImageTooLargeError
     ├── NotFoundError               a named thing does not exist
     ├── ConflictError               the thing exists already, or is being changed by someone else
+    │   └── NearDuplicateError
     ├── PreconditionError           the store or model is not in a state that allows it
     │   ├── StoreFormatError
     │   ├── StoreHeldError
@@ -77,6 +78,12 @@ class ConflictError(PolyhashError):
     """The thing exists already, or is being changed by someone else."""
 
     default_reason = "CONFLICT"
+
+
+class NearDuplicateError(ConflictError):
+    """The image nearly repeats one of the gallery, which refuses such images."""
+
+    default_reason = "NEAR_DUPLICATE"
 
 
 class PreconditionError(PolyhashError):

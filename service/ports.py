@@ -3,23 +3,31 @@
 In and out: the frozen records of `records`. No gRPC, torch, FAISS or SQLAlchemy here, so use cases can
 be read and tested without them. Each Protocol has a contract suite in tests/contracts/.
 
-Convention: images are RGB uint8 (h, w, 3); codes are uint8 with bit 0 the low bit of byte 0; image ids ascend with
-ingestion and are never reused, so (distance, image_id) is a total order.
+Convention: images are RGB uint8 (h, w, 3); codes are uint8 with bit 0 the low bit of byte 0; an image's id is the
+sequence number of the change that added it (docs/decisions/0004), so ids ascend with ingestion, are never reused, and
+(distance, image_id) is a total order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float16, Float32, Int32, Int64, UInt8
 
-from hashing.index import CodeIndex, Neighbours
+from hashing.funnel import FunnelAnswer, FunnelPlan
+from hashing.index import CodeIndex, Neighbours, Selection
 from hashing.layout import CodeLayout
 from service.records import (
     Acknowledgement,
+    BuiltGeneration,
     CatalogCounts,
+    Change,
+    ColumnChunk,
     EmbeddingChunk,
     Features,
+    GenerationFiles,
+    GenerationRow,
     ImageRow,
     ModelKind,
     ModelRow,
@@ -32,9 +40,12 @@ __all__ = [
     "Backbone",
     "Catalog",
     "CodeIndex",  # owned by hashing, whose indexes implement it
+    "Generations",
     "Hasher",
     "Neighbours",
     "Originals",
+    "RecordIndex",
+    "Workers",
 ]
 
 
@@ -68,6 +79,70 @@ class Backbone(Protocol):
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
         """Return the features of n prepared squares. Rows do not influence each other."""
+        ...
+
+
+@runtime_checkable
+class RecordIndex(Protocol):
+    """Exact search in the codes of all lengths of one layout, by row; see `hashing.index` for what rows are.
+
+    One thread may add and remove while any number search; a batch appears in all lengths at once.
+    """
+
+    @property
+    def layout(self) -> CodeLayout:
+        """Which bytes of a code record hold the code of which length."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it has, removed ones included: the row that the next record gets."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many live records it holds."""
+        ...
+
+    def add(self, records: UInt8[np.ndarray, "n record_bytes"]) -> None:
+        """Append n records as the next rows."""
+        ...
+
+    def remove(self, rows: Int64[np.ndarray, " m"]) -> int:
+        """Hide these rows from every later search; returns how many were live."""
+        ...
+
+    def records(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m record_bytes"]:
+        """Return the records of these rows, removed ones included."""
+        ...
+
+    def search(
+        self,
+        codes: UInt8[np.ndarray, "nq bytes"],
+        *,
+        bits: int,
+        k: int,
+        max_distance: int | None = None,
+        among: Selection | None = None,
+    ) -> list[Neighbours]:
+        """Return the nearest codes of one length per query; see `CodeIndex.search`."""
+        ...
+
+    def scan(
+        self, code: UInt8[np.ndarray, " bytes"], *, bits: int, among: Selection | None = None
+    ) -> tuple[Int64[np.ndarray, " m"], Int32[np.ndarray, " m"]]:
+        """Return the rows of all live codes of one length among those selected, ascending, and their distances."""
+        ...
+
+    def search_funnel(
+        self,
+        records: UInt8[np.ndarray, "nq record_bytes"],
+        *,
+        k: int,
+        plan: FunnelPlan,
+        among: Selection | None = None,
+        max_distance: int | None = None,
+    ) -> list[FunnelAnswer]:
+        """Return the nearest by the longest length per query, of those that the plan's short length proposes."""
         ...
 
 
@@ -117,6 +192,22 @@ class Catalog(Protocol):
         """
         ...
 
+    def update_image(
+        self,
+        image_id: int,
+        *,
+        labels: Sequence[str] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> int:
+        """Replace an image's labels, attributes or scores, those that are given; returns the sequence.
+
+        Raises:
+            NotFoundError: No such image.
+            InvalidArgumentError: A score is not finite.
+        """
+        ...
+
     def delete_image(self, image_id: int) -> int:
         """Delete an image and what was computed from it; returns the sequence. Raises NotFoundError."""
         ...
@@ -137,19 +228,56 @@ class Catalog(Protocol):
         """Return one image's code record, or None when there is none of this hasher."""
         ...
 
-    def embeddings(self, *, backbone: str, chunk: int = 4096) -> Iterator[EmbeddingChunk]:
-        """Yield all embeddings of a backbone in ascending id order."""
+    def embeddings(
+        self, *, backbone: str, chunk: int = 4096, lacking: str | None = None
+    ) -> Iterator[EmbeddingChunk]:
+        """Yield all embeddings of a backbone in ascending id order.
+
+        Args:
+            backbone: Whose.
+            chunk: Images at a time.
+            lacking: Only those of images that have no code record of this hasher.
+        """
         ...
 
     def records(self, *, hasher: str, chunk: int = 65536) -> Iterator[RecordChunk]:
         """Yield all code records of a hasher in ascending id order."""
         ...
 
-    def replace_records(self, chunks: Iterator[RecordChunk], *, hasher: str) -> int:
-        """Write code records of a hasher, all chunks in one transaction, and make it the active hasher.
+    def columns(self, *, image_ids: Sequence[int] | None = None, chunk: int = 65536) -> Iterator[ColumnChunk]:
+        """Yield what filters look at, in ascending id order: of all images, or of those given that exist."""
+        ...
 
-        Records of other hashers go: later images would lack them. Returns the count.
+    def changes(self, *, after: int, limit: int = 65536) -> list[Change]:
+        """Return up to `limit` changes with a sequence above `after`, ascending."""
+        ...
+
+    def get_records(
+        self, image_ids: Sequence[int], *, hasher: str
+    ) -> dict[int, UInt8[np.ndarray, " record_bytes"]]:
+        """Return code records by image id; images that have none of this hasher are absent."""
+        ...
+
+    def write_records(self, chunk: RecordChunk, *, hasher: str) -> int:
+        """Write or replace code records of a registered hasher; returns the count.
+
+        Images deleted meanwhile are passed over. Records of other hashers stay, so a model can be built beside the one in use.
+
+        Raises:
+            NotFoundError: The hasher is not registered.
         """
+        ...
+
+    def write_embeddings(self, chunk: EmbeddingChunk, *, backbone: str) -> int:
+        """Write or replace embeddings of a registered backbone, as `write_records` does; labels of the chunk are ignored."""
+        ...
+
+    def count_lacking(self, *, hasher: str) -> int:
+        """Return how many images have no code record of this hasher."""
+        ...
+
+    def delete_records(self, *, hasher: str) -> int:
+        """Delete all code records of a hasher that is not active; returns the count."""
         ...
 
     def register_model(
@@ -157,8 +285,12 @@ class Catalog(Protocol):
     ) -> None:
         """Record a model; repeating the same identity only moves its path.
 
-        The first backbone becomes active; a hasher does so with its records, in `replace_records`.
+        The first backbone becomes active; others and hashers by `activate_model`.
         """
+        ...
+
+    def activate_model(self, identity: str) -> None:
+        """Use this model from now on, and no other of its kind. Raises NotFoundError."""
         ...
 
     def active_model(self, kind: ModelKind) -> ModelRow | None:
@@ -169,12 +301,106 @@ class Catalog(Protocol):
         """Return all registered models, oldest first."""
         ...
 
+    def register_generation(
+        self, number: int, *, hasher: str, built_to: int, images: int, manifest_sha256: str, note: str
+    ) -> None:
+        """Record a generation whose files are complete; it is ready, and not active yet."""
+        ...
+
+    def activate_generation(self, number: int) -> None:
+        """Make a ready generation, and its hasher, the ones in use, in one transaction; the one before becomes ready.
+
+        Raises:
+            NotFoundError: There is none of this number.
+            PreconditionError: It is quarantined.
+        """
+        ...
+
+    def quarantine_generation(self, number: int, *, note: str) -> None:
+        """Record what was found damaged; it is never activated again."""
+        ...
+
+    def forget_generation(self, number: int) -> None:
+        """Delete the row of a generation that is not active. Raises NotFoundError, PreconditionError."""
+        ...
+
+    def generations(self) -> list[GenerationRow]:
+        """Return all generations that are known, oldest first."""
+        ...
+
+    def check(self) -> list[str]:
+        """Return what is wrong inside the catalog: damaged pages, rows without their image, gaps in the log of changes."""
+        ...
+
     def counts(self) -> CatalogCounts:
         """Return how much the catalog holds."""
         ...
 
     def close(self) -> None:
         """Release all connections."""
+        ...
+
+
+@runtime_checkable
+class Generations(Protocol):
+    """Folders of index files, each written once, verified whenever it is read, and deletable: SQL can make them anew."""
+
+    def write(self, number: int, files: GenerationFiles) -> str:
+        """Write a generation aside, make it durable and give it its name; returns the sha256 of its manifest.
+
+        Raises:
+            ConflictError: There is one of this number.
+            UnavailableError: The disk is full or refuses; nothing is left behind.
+        """
+        ...
+
+    def read(self, number: int, *, manifest_sha256: str) -> GenerationFiles:
+        """Return a generation after verifying every byte of it.
+
+        Raises:
+            NotFoundError: There is none of this number.
+            DataLossError: A file is missing, cut off or changed; the message names it.
+            StoreFormatError: It was written in another format version.
+        """
+        ...
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the generations that are there, ascending."""
+        ...
+
+    def quarantine(self, number: int) -> str:
+        """Put a damaged generation aside, where it is neither read nor counted; returns the name it has there."""
+        ...
+
+    def delete(self, number: int) -> None:
+        """Delete a generation; absent is fine."""
+        ...
+
+    def clean(self, keep: Collection[int]) -> list[str]:
+        """Delete what an interruption left behind and every generation but these; returns the names. Quarantine stays."""
+        ...
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """Does heavy work for a store in other processes, so that serving goes on; another machine could implement it too."""
+
+    def encode(
+        self, embeddings: Float16[np.ndarray, "n d"], *, hasher: str
+    ) -> "Future[UInt8[np.ndarray, 'n record_bytes']]":
+        """Return code records of embeddings by a registered hasher."""
+        ...
+
+    def build_generation(self, number: int, *, hasher: str) -> Future[BuiltGeneration]:
+        """Write the files of a generation with everything that the catalog holds of a hasher, and check them.
+
+        What is written is read again, verified, searched with sampled queries and compared with a plain scan of the catalog's
+        codes; DataLossError if that differs.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the processes; work that was not begun is given up."""
         ...
 
 

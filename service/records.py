@@ -58,6 +58,7 @@ class SourceImage:
         read: Reads the encoded bytes; raises OSError or PolyhashError.
         labels: Class names; empty when unlabelled.
         attributes: Further columns, as strings.
+        scores: Named numbers, such as emotion scores.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SourceImage:
     source: str = ""
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,18 @@ class NewImage:
     labels: tuple[str, ...]
     attributes: Mapping[str, str]
     embedding: Float32[np.ndarray, " d"]
-    record: UInt8[np.ndarray, " record_bytes"] | None  # None while no hasher is active
+    record: UInt8[np.ndarray, " record_bytes"] | None = (
+        None  # the gallery's work; None while no hasher is active
+    )
+    scores: Mapping[str, float] = field(default_factory=dict)  # named numbers, such as emotion scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearDuplicate:
+    """The earlier image that a new one nearly repeats, and the distance of their longest codes in bits."""
+
+    image_id: int
+    distance: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +119,13 @@ class Acknowledgement:
         image_id: The new image's id, or that of the image with the same sha256.
         sequence: Sequence number of the commit that made it durable (of the earlier one for a duplicate).
         duplicate: True when the same bytes were in the catalog already; nothing was written then.
+        near: The nearest earlier image that it nearly repeats, where somebody looked and there is one.
     """
 
     image_id: int
     sequence: int
     duplicate: bool
+    near: NearDuplicate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +145,24 @@ class ImageRow:
     attributes: Mapping[str, str]
     created_at: dt.datetime  # UTC
     sequence: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class ChangeKind(Enum):
+    """What a change of the catalog did to its image."""
+
+    ADD = "add"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of the catalog, as its log keeps it."""
+
+    sequence: int
+    kind: ChangeKind
+    image_id: int
 
 
 class ModelKind(Enum):
@@ -187,3 +220,67 @@ class RecordChunk:
 
     image_ids: Int64[np.ndarray, " n"]
     records: UInt8[np.ndarray, "n record_bytes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnChunk:
+    """What filters look at, of consecutive images, ids ascending."""
+
+    image_ids: Int64[np.ndarray, " n"]
+    created_us: Int64[np.ndarray, " n"]  # microseconds since 1970-01-01 UTC
+    labels: Sequence[tuple[str, ...]]
+    attributes: Sequence[Mapping[str, str]]
+    scores: Sequence[Mapping[str, float]]
+
+
+# ---------------------------------------------------------------- generations
+
+
+class GenerationState(Enum):
+    """What may be done with a generation."""
+
+    READY = "ready"  # complete on disk; may be activated
+    ACTIVE = "active"  # what a start loads
+    QUARANTINED = "quarantined"  # found damaged; kept aside for a look, never served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRow:
+    """One generation as the catalog knows it.
+
+    Attributes:
+        number: 1, 2, ... in the order of building, never used twice.
+        hasher: Identity of the model whose codes it holds.
+        built_to: Sequence number of the last change that it contains.
+        images: How many live images it holds.
+        manifest_sha256: Of its manifest file, in hexadecimal; what its files are verified against.
+        state: What may be done with it.
+        note: Why it was built, or what was found damaged.
+    """
+
+    number: int
+    hasher: str
+    built_to: int
+    images: int
+    manifest_sha256: str
+    state: GenerationState
+    note: str
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationFiles:
+    """What a generation's folder holds: arrays by name, and facts as JSON values."""
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltGeneration:
+    """A generation whose files are complete on disk and were compared with the catalog, which does not know it yet."""
+
+    number: int
+    built_to: int
+    images: int
+    manifest_sha256: str

@@ -6,7 +6,7 @@ its figures were measured.
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from benchmarks.hashing.goals import POINT, Goal, Verdict, judge
 from benchmarks.hashing.methods import rank_of_method
@@ -157,7 +157,7 @@ def _table(rows: Sequence[EvalRow], scoring: str) -> list[str]:
         if len(seeds) > 1:
             texts[len(lengths)] += f" +- {_share(_deviation(group, seeds))}"
         seconds = [f"{_mean(getattr(row, name) for row in group):.2f}" for name in ("fit_s", "encode_s")]
-        lines += _row(method, str(len(seeds)), *texts, *seconds)
+        lines += _row(method, _span(seeds), *texts, *seconds)
     return lines
 
 
@@ -208,6 +208,14 @@ def _asked(goal: Goal) -> str:
 
 def _origin(circumstances: Iterable[str], command: str) -> list[str]:
     return [f"{'; '.join(circumstances)}.", "", "```", command, "```", ""]
+
+
+def _span(seeds: Collection[int]) -> str:
+    """Return `5-9` for the seeds from 5 to 9, or all of them where some between are missing."""
+    first, last = min(seeds), max(seeds)
+    if last - first + 1 != len(seeds):
+        return ", ".join(map(str, sorted(seeds)))
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def _deviation(group: Sequence[EvalRow], seeds: Iterable[int]) -> float:

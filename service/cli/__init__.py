@@ -11,7 +11,7 @@ import sys
 import typer
 
 from hashing.errors import HashingError
-from service.cli import console, demo, evaluate, gallery, search, serve, train
+from service.cli import console, demo, duplicates, evaluate, gallery, generations, search, serve, train
 from service.errors import PolyhashError
 
 app = typer.Typer(
@@ -25,6 +25,12 @@ app = typer.Typer(
 app.command("index")(gallery.index)
 app.command("stats")(gallery.stats)
 app.command("search")(search.search)
+app.command("duplicates")(duplicates.duplicates)
+app.command("rebuild")(generations.rebuild)
+app.command("generations")(generations.generations)
+app.command("activate")(generations.activate)
+app.command("prune")(generations.prune)
+app.command("verify")(generations.verify)
 app.command("serve")(serve.serve)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
@@ -41,6 +47,7 @@ def main() -> None:
             stream, io.TextIOWrapper
         ):  # a name that the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
+    console.tell_warnings()
     try:
         try:
             app()

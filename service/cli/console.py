@@ -4,10 +4,11 @@ In: values to show. Out: text for people or, with --json, one JSON document for 
 """
 
 import json
+import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -55,17 +57,17 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def progress(description: str, *, total: int | None, unit: str) -> Iterator[Meter]:
-    """Show a bar with rate and time left on a terminal, and a line now and then elsewhere."""
+    """Show a bar with rate and time left on a terminal, and a line now and then elsewhere.
+
+    Without a unit there is nothing to count: only the time since the beginning is shown.
+    """
     if not err.is_terminal:
         yield _PlainMeter(description, total, unit)
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(unit),
-        TimeRemainingColumn(),
+    counts = (
+        (MofNCompleteColumn(), _RateColumn(unit), TimeRemainingColumn()) if unit else (TimeElapsedColumn(),)
     )
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts)
     with Progress(*columns, console=err) as bar:
         task = bar.add_task(description, total=total)
 
@@ -73,6 +75,36 @@ def progress(description: str, *, total: int | None, unit: str) -> Iterator[Mete
             bar.update(task, completed=done, total=total)
 
         yield meter
+
+
+@contextmanager
+def stages(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show one bar after the other for work that tells (stage, done, total); a stage of one step shows its time only."""
+    with ExitStack() as bars:
+        shown = ""
+        meter: Meter | None = None
+        whole = 1
+
+        def finish() -> None:
+            if meter:
+                meter(whole, whole)  # what comes after a stage comes after all of it
+            bars.close()
+
+        def report(stage: str, done: int, total: int) -> None:
+            nonlocal shown, meter, whole
+            if stage != shown:
+                finish()
+                counted = total > 1
+                bar = progress(
+                    stage.capitalize(), total=total if counted else None, unit=unit if counted else ""
+                )
+                shown, meter = stage, bars.enter_context(bar)
+            whole = max(total, 1)
+            if meter and whole > 1:
+                meter(done, total)
+
+        yield report
+        finish()
 
 
 class _PlainMeter:
@@ -86,6 +118,9 @@ class _PlainMeter:
         if now - self._said < PLAIN_PROGRESS_EVERY_S:
             return
         self._said = now
+        if not self._unit:
+            say(f"{self._description}: {now - self._started:,.0f} s so far")
+            return
         rate = done / (now - self._started)
         left = f", {(self._total - done) / rate:,.0f} s left" if self._total and rate else ""
         of = f" of {self._total:,}" if self._total else ""
@@ -112,6 +147,20 @@ def complain(message: str) -> None:
     )
 
 
+class _Teller(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+        if record.exc_info:
+            err.print(logging.Formatter().formatException(record.exc_info), markup=False, soft_wrap=True)
+
+
+def tell_warnings() -> None:
+    """Tell what the service logs on its way, such as a damaged file that it goes on without, as other complaints are told."""
+    log = logging.getLogger("service")
+    if not any(isinstance(handler, _Teller) for handler in log.handlers):
+        log.addHandler(_Teller(logging.WARNING))
+
+
 def show_json(document: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON document."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
@@ -128,6 +177,8 @@ def write_json(document: Any, path: Path) -> None:  # noqa: ANN401 - any JSON va
 def show_table(title: str, columns: dict[str, str], rows: list[tuple[object, ...]]) -> None:
     """Print a table under a title; `columns` maps headings to "left" or "right"."""
     out.print(Text(title, style="bold"), soft_wrap=True)
+    if not rows:
+        return
     table = Table(box=None, pad_edge=False)
     for heading, justify in columns.items():
         table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")

@@ -65,7 +65,8 @@ def demo(
     store = out / (f"store-{_digest(photos)}" if photos else "store")
     with open_session(store, purpose="polyhash demo", create=True, backbone=backbone) as session:
         taken = take_in(session.application, open_image_set(gallery if photos else f"{gallery}:train"))
-        application = learn_if_needed(session).application
+        learn_if_needed(session)
+        application = session.application
         if not application.gallery.lengths:
             raise PreconditionError(f"The demo has nothing to search: {gallery} gave too few pictures.")
         with compose.serving(application, "127.0.0.1:0") as port, Client(f"127.0.0.1:{port}") as client:

@@ -13,6 +13,7 @@ from service.cli.options import (
     JsonOption,
     LabelOption,
     StoreOption,
+    SynchronousOption,
     parse_lengths,
 )
 from service.cli.sessions import learn, open_session
@@ -58,6 +59,7 @@ def index(
     copy: Annotated[
         bool, typer.Option("--copy", help="Keep a copy of every new original in the store.")
     ] = False,
+    synchronous: SynchronousOption = "full",
     json: JsonOption = False,
 ) -> None:
     """Take the images of a SET into a store; the first time, learn a hasher from them.
@@ -75,13 +77,14 @@ def index(
         backbone=backbone,
         hasher_file=hasher,
         copy_all=copy,
+        synchronous=synchronous,
     ) as session:
         _check_lengths(session.application, wanted)
         taken = take_in(session.application, image_set)
-        learned = learn_if_needed(session, lengths=wanted or DEFAULT_LENGTHS)
+        learn_if_needed(session, lengths=wanted or DEFAULT_LENGTHS)
         for note in image_set.notes():
             console.say(note)
-        _report(taken, learned.application, json=json)
+        _report(taken, session.application, json=json)
     if taken.skipped and not taken.added and not taken.known:
         raise typer.Exit(1)
 
@@ -107,17 +110,17 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
     return Intake(added=added, known=known, skipped=skipped, seconds=time.perf_counter() - started)
 
 
-def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LENGTHS) -> "Session":
-    """Return the session with a hasher: the one it has, or one learned from its images."""
+def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LENGTHS) -> None:
+    """Learn a hasher from the images of a store that has none."""
     from service.usecases.learn import MIN_TRAINING_IMAGES
 
     application = session.application
     if application.gallery.hasher:
-        return session
+        return
     if application.catalog.counts().images < MIN_TRAINING_IMAGES:
         console.say(f"No codes yet: they are learned from {MIN_TRAINING_IMAGES} images on. Index more.")
-        return session
-    return learn(session, {"lengths": lengths, "random_state": 0})
+        return
+    learn(session, {"lengths": lengths, "random_state": 0})
 
 
 def _check_lengths(application: "Application", wanted: tuple[int, ...] | None) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,13 @@ BackboneOption = Annotated[
         "--backbone",
         help="`descriptor`, a folder of a transformers model, or a hub name. Default: what the store uses.",
         show_default=False,
+    ),
+]
+SynchronousOption = Annotated[
+    Literal["full", "normal"],
+    typer.Option(
+        "--synchronous",
+        help="What an acknowledged image survives: `full` a power cut, `normal` the end of the process only, which is faster.",
     ),
 ]
 LabelOption = Annotated[

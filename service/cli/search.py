@@ -1,5 +1,6 @@
 """`polyhash search`: the nearest images of a picture or of an image in the store."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,15 +9,15 @@ import typer
 from service.cli import console
 from service.cli.options import BackboneOption, JsonOption, StoreOption, writable
 from service.cli.sessions import open_session
+from service.cli.thumbnails import THUMBNAIL_PX, sheet_picture
 
-THUMBNAIL_PX = 240
 MAX_ID = 2**63 - 1  # of a catalog
+AUTO = "auto"
 
 if TYPE_CHECKING:
     from service.application import Application
-    from service.contact_sheet import SheetPicture
-    from service.records import ImageRow
-    from service.usecases.search import Query, SearchAnswer, SearchRequest
+    from service.usecases.filters import ImageFilter
+    from service.usecases.queries import Query, SearchAnswer, SearchRequest
 
 
 def search(
@@ -25,13 +26,31 @@ def search(
     backbone: BackboneOption = None,
     k: Annotated[int, typer.Option("-k", help="How many hits at most.")] = 10,
     bits: Annotated[
-        int | None,
-        typer.Option("--bits", help="Code length to compare. Default: the longest.", show_default=False),
+        str | None,
+        typer.Option(
+            "--bits",
+            metavar="N|auto",
+            help="Code length to compare, default the longest; auto lets a short one propose and the longest re-rank.",
+            show_default=False,
+        ),
     ] = None,
     max_distance: Annotated[
         int | None,
         typer.Option(
             "--max-distance", help="Leave out hits further than this many bits.", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="Only images with this label (or one of several).", show_default=False),
+    ] = None,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="CONDITION",
+            help='Only images that meet it: "label!=dog", "camera=x100", "valence>=4.5", "created>=2026-01-01". All must hold.',
+            show_default=False,
         ),
     ] = None,
     html: Annotated[
@@ -43,9 +62,16 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Find the images most similar to a picture (or to an image of the store, by id)."""
-    from service.usecases.search import SearchRequest
+    from service.usecases.queries import SearchRequest
 
-    request = SearchRequest(query=_query(query), bits=bits, k=k, max_distance=max_distance)
+    request = SearchRequest(
+        query=_query(query),
+        bits=_bits(bits),
+        auto=bits == AUTO,
+        k=k,
+        max_distance=max_distance,
+        image_filter=_filter(label or [], conditions or []),
+    )
     with open_session(store, purpose="polyhash search", writable=False, backbone=backbone) as session:
         answer = session.application.searcher.search(request)
         if html:
@@ -53,6 +79,12 @@ def search(
     if json:
         console.show_json(_document(answer))
         return
+    _show(answer)
+    if html:
+        console.say(f"Contact sheet: {html}")
+
+
+def _show(answer: "SearchAnswer") -> None:
     rows: list[tuple[object, ...]] = [
         (
             hit.rank,
@@ -63,18 +95,49 @@ def search(
         )
         for hit in answer.hits
     ]
+    title = f"{len(rows)} hit{'' if len(rows) == 1 else 's'} at {answer.bits} bits{_told(answer)}"
     console.show_table(
-        f"{len(rows)} hits at {answer.bits} bits",
+        title,
         {"rank": "right", "distance": "right", "id": "right", "labels": "left", "name": "left"},
         rows,
     )
-    if html:
-        console.say(f"Contact sheet: {html}")
+
+
+def _bits(text: str | None) -> int | None:
+    if text is None or text == AUTO:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected a code length such as 64, or {AUTO}, got {text!r}", param_hint="--bits"
+        ) from None
+
+
+def _filter(labels: list[str], conditions: list[str]) -> "ImageFilter | None":
+    from service.errors import InvalidArgumentError
+    from service.usecases.filters import parse_filter
+
+    wanted = tuple(dict.fromkeys(labels))
+    try:
+        parsed = parse_filter(conditions)
+        if len(wanted) == 1:
+            merged = replace(parsed, labels_all=tuple(dict.fromkeys([*parsed.labels_all, *wanted])))
+        else:
+            merged = replace(parsed, labels_any=wanted or parsed.labels_any)
+    except InvalidArgumentError as error:
+        raise typer.BadParameter(error.message, param_hint="--filter or --label") from error
+    if len(wanted) > 1 and parsed.labels_any:
+        raise typer.BadParameter(
+            f"several of it cannot be had together with label={'|'.join(parsed.labels_any)}. Give one of both.",
+            param_hint="--label",
+        )
+    return None if merged.is_empty else merged
 
 
 def _query(text: str) -> "Query":
     from service.errors import NotFoundError
-    from service.usecases.search import IdQuery, ImageQuery
+    from service.usecases.queries import IdQuery, ImageQuery
 
     path = Path(text)
     if path.is_file():
@@ -88,12 +151,31 @@ def _query(text: str) -> "Query":
     )
 
 
+def _told(answer: "SearchAnswer") -> str:
+    """Return what the filter and the strategy did, where there is something to tell."""
+    told = ""
+    if answer.tally.hidden:
+        told += f", {answer.tally.hidden:,} images hidden by the filter"
+    if answer.tally.missing:
+        told += f" ({answer.tally.missing:,} lack what it asks for)"
+    if len(answer.lengths) > 1:
+        told += f", {answer.candidates:,} candidates of {answer.lengths[0]} bits"
+    return told
+
+
 def _document(answer: "SearchAnswer") -> dict[str, object]:
     return {
         "bits": answer.bits,
         "code": answer.code.hex(),
         "hasher": answer.hasher_identity,
         "sequence": answer.sequence,
+        "generation": answer.generation,
+        "lengths": list(answer.lengths),
+        "candidates": answer.candidates,
+        "exact": answer.exact,
+        "matched": answer.tally.matched,
+        "hidden": answer.tally.hidden,
+        "missing": answer.tally.missing,
         "timings_ms": {stage: round(value, 3) for stage, value in answer.timings_ms.items()},
         "hits": [
             {
@@ -118,17 +200,17 @@ def _document(answer: "SearchAnswer") -> dict[str, object]:
 def _sheet(application: "Application", name: str, request: "SearchRequest", answer: "SearchAnswer") -> str:
     from service.compose import thumbnail_jpeg
     from service.contact_sheet import SheetHit, SheetPicture, contact_sheet_html
-    from service.usecases.search import IdQuery, ImageQuery
+    from service.usecases.queries import IdQuery, ImageQuery
 
     query: SheetPicture | None = None
     if isinstance(request.query, IdQuery):
-        query = _picture(application, application.pictures.row(request.query.image_id))
+        query = sheet_picture(application, application.pictures.row(request.query.image_id))
     elif isinstance(request.query, ImageQuery):
         query = SheetPicture(name=name, jpeg=thumbnail_jpeg(request.query.content, THUMBNAIL_PX))
     return contact_sheet_html(
         query,
         [
-            SheetHit(picture=_picture(application, hit.row), rank=hit.rank, distance=hit.distance)
+            SheetHit(picture=sheet_picture(application, hit.row), rank=hit.rank, distance=hit.distance)
             for hit in answer.hits
             if hit.row
         ],
@@ -141,14 +223,3 @@ def _sheet(application: "Application", name: str, request: "SearchRequest", answ
             "backbone": application.backbone.identity,
         },
     )
-
-
-def _picture(application: "Application", row: "ImageRow") -> "SheetPicture":
-    from service.contact_sheet import SheetPicture
-    from service.errors import PolyhashError
-
-    try:
-        jpeg, missing = application.pictures.thumbnail(row, side_px=THUMBNAIL_PX), ""
-    except (PolyhashError, OSError) as error:  # the original may have gone since; the sheet shows the rest
-        jpeg, missing = None, str(error)
-    return SheetPicture(name=row.name, jpeg=jpeg, missing=missing, image_id=row.image_id, labels=row.labels)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import BackboneOption, StoreOption
+from service.cli.options import BackboneOption, StoreOption, SynchronousOption
 
 
 def serve(
@@ -17,6 +17,7 @@ def serve(
     address: Annotated[
         str, typer.Option("--address", help="HOST:PORT to listen on; port 0 takes a free one.")
     ] = "127.0.0.1:50051",
+    synchronous: SynchronousOption = "full",
     grace_s: Annotated[
         float, typer.Option("--grace-s", help="Seconds that calls in flight get when stopping.")
     ] = 10.0,
@@ -32,7 +33,9 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     purpose = f"polyhash serve --address {address}"
-    with open_session(store, purpose=purpose, backbone=backbone) as session:
+    with open_session(
+        store, purpose=purpose, backbone=backbone, serving=True, synchronous=synchronous
+    ) as session:
         application = session.application
         with compose.serving(application, address, grace_s=grace_s) as port:
             host = address.rpartition(":")[0]

@@ -24,12 +24,12 @@ def open_session(store: Path, **options: Any) -> Iterator["Session"]:  # noqa: A
 
 def learn(
     session: "Session", parameters: Mapping[str, Any], *, tune: bool = False, deep: bool = False
-) -> "Session":
+) -> None:
     """Learn a hasher on a store and encode the store with it; `tune` and `deep` are those of `compose.fit_hasher`."""
     from service import compose
 
     unit = "fits" if tune else "steps" if deep else "sweeps"
     with console.progress("Learning codes", total=None, unit=unit) as meter:
         hasher = compose.fit_hasher(session, parameters=parameters, tune=tune, deep=deep, on_step=meter)
-    with console.progress("Encoding", total=None, unit="images") as meter:
-        return compose.use_hasher(session, hasher, on_encode=meter)
+    with console.stages("images") as report:
+        compose.use_hasher(session, hasher, report=report)

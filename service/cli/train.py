@@ -140,11 +140,11 @@ def hasher(
         if not labelled and any(of_labels.values()):
             in_vain = ", ".join(option for option, value in of_labels.items() if value)
             console.say(f"No image of the store has a label, so {in_vain} had no effect.")
-        learned = learn(session, parameters, tune=tune and labelled, deep=deep)
-        gallery = learned.application.gallery
+        learn(session, parameters, tune=tune and labelled, deep=deep)
+        snapshot = session.application.gallery.snapshot
+        identity, layout, images = snapshot.hasher.identity, snapshot.layout, len(snapshot)
         if out:
-            shutil.copyfile(compose.hasher_path(learned.store, gallery.hasher_identity), out)
-        identity, layout, images = gallery.hasher_identity, gallery.layout, len(gallery)
+            shutil.copyfile(compose.hasher_path(session.store, identity), out)
     if json:
         console.show_json(
             {

@@ -5,12 +5,14 @@ In: checked messages. Out: responses, or PolyhashErrors that the interceptor tur
 """
 
 import grpc
+import numpy as np
 from polyhash.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 
 from service.application import Application
 from service.errors import ImageError
-from service.rpc.messages import blaming, check_content, write_codes
+from service.rpc.checks import blaming, check_content
 from service.rpc.settings import ServerSettings
+from service.usecases.queries import EncodedPicture
 
 
 class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
@@ -27,5 +29,19 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         del context
         with blaming("image", ImageError):
             content = check_content(request.image, field="image", max_bytes=self._max_image_bytes)
-            record = self._application.searcher.encode(content)
-        return write_codes(record, self._application.gallery)
+            encoded = self._application.searcher.encode(content)
+        return _write_codes(encoded, backbone_identity=self._application.backbone.identity)
+
+
+def _write_codes(encoded: EncodedPicture, *, backbone_identity: str) -> analysis_service_pb2.EncodeResponse:
+    """Return a code record, whole and split by length."""
+    record = encoded.record
+    return analysis_service_pb2.EncodeResponse(
+        codes=[
+            analysis_service_pb2.Code(bits=bits, code=code.tobytes())
+            for bits, code in encoded.layout.split(record[np.newaxis]).items()
+        ],
+        record=record.tobytes(),
+        hasher=encoded.hasher_identity,
+        backbone=backbone_identity,
+    )

@@ -1,21 +1,25 @@
 """The unary calls of the API as values: which method, with which request, and how its response is read.
 
-In: plain arguments. Out: a `Call`, which either kind of client makes. So both say the same, and differ in `await` alone.
+In: plain arguments. Out: a `Call`, which either kind of client makes. So both say the same, and differ in `await` alone. Here are
+those on images; `search_calls` and `index_calls` have the others.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from polyhash.v1 import (
     analysis_service_pb2,
     analysis_service_pb2_grpc,
     gallery_service_pb2,
     gallery_service_pb2_grpc,
+    image_pb2,
     index_service_pb2,
     index_service_pb2_grpc,
     search_service_pb2,
@@ -28,7 +32,19 @@ from service.rpc.settings import MAX_MESSAGE_BYTES
 T = TypeVar("T")
 Picture = bytes | Path
 
-_UNREPEATABLE = ("DeleteImage", "IngestImages")  # repeated, the first says NOT_FOUND; the second is a stream
+# Done twice, these answer otherwise than done once, or do more; or they are streams.
+_UNREPEATABLE = frozenset(
+    {
+        "ActivateGeneration",
+        "DeleteImage",
+        "DeleteOperation",
+        "IngestImages",
+        "PruneGenerations",
+        "RebuildIndex",
+        "StreamSearch",
+        "VerifyIndex",
+    }
+)
 _RETRY_POLICY = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
@@ -40,9 +56,16 @@ _RETRY_POLICY = {
 
 def channel_options() -> list[tuple[str, Any]]:
     """Return the options of a client's channel: message limit, keepalive, and retries of UNAVAILABLE alone."""
+    modules = (
+        analysis_service_pb2,
+        gallery_service_pb2,
+        index_service_pb2,
+        search_service_pb2,
+        operations_pb2,
+    )
     names = [
         {"service": service.full_name, "method": method}
-        for module in (analysis_service_pb2, gallery_service_pb2, index_service_pb2, search_service_pb2)
+        for module in modules
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods_by_name
         if method not in _UNREPEATABLE
@@ -66,6 +89,7 @@ class Stubs:
         self.analysis: Any = analysis_service_pb2_grpc.AnalysisServiceStub(on)
         self.gallery: Any = gallery_service_pb2_grpc.GalleryServiceStub(on)
         self.index: Any = index_service_pb2_grpc.IndexServiceStub(on)
+        self.operations: Any = operations_pb2_grpc.OperationsStub(on)
         self.search: Any = search_service_pb2_grpc.SearchServiceStub(on)
 
 
@@ -78,46 +102,38 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
 
 
-def search(
-    *,
-    image: Picture | None,
-    image_id: int | None,
-    code: bytes | None,
-    bits: int | None,
-    k: int,
-    max_distance: int | None,
-    full: bool,
-) -> Call[results.SearchResult]:
-    """Return the call of SearchService.Search.
-
-    Raises:
-        ValueError: Not exactly one of image, image_id and code was given.
-    """
-    content = _content(image) if image is not None else None
-    queries: dict[str, Any] = {"image": content, "image_id": image_id, "code": code}
-    given = {name: query for name, query in queries.items() if query is not None}
-    if len(given) != 1:
-        raise ValueError(f"Give exactly one of {', '.join(queries)}, got {', '.join(given) or 'none'}.")
-    request = search_service_pb2.SearchRequest(
-        **given,
-        bits=bits or 0,
-        k=k,
-        max_distance=max_distance,
-        view=search_service_pb2.SEARCH_VIEW_FULL if full else search_service_pb2.SEARCH_VIEW_BASIC,
-    )
-    return Call(lambda stubs: stubs.search.Search, request, results.read_search_result)
-
-
 def get_image(image_id: int) -> Call[results.Image]:
     """Return the call of GalleryService.GetImage."""
     request = gallery_service_pb2.GetImageRequest(image_id=image_id)
     return Call(lambda stubs: stubs.gallery.GetImage, request, lambda found: results.read_image(found.image))
 
 
+def get_images(image_ids: Iterable[int]) -> Call[dict[int, results.Image]]:
+    """Return the call of GalleryService.BatchGetImages."""
+    request = gallery_service_pb2.BatchGetImagesRequest(image_ids=image_ids)
+    return Call(lambda stubs: stubs.gallery.BatchGetImages, request, results.read_images)
+
+
 def list_page(*, label: str, page_size: int, token: str) -> Call[results.ImagePage]:
     """Return the call of GalleryService.ListImages."""
     request = gallery_service_pb2.ListImagesRequest(label=label, page_size=page_size, page_token=token)
     return Call(lambda stubs: stubs.gallery.ListImages, request, results.read_page)
+
+
+def update_image(
+    image_id: int,
+    *,
+    labels: Sequence[str] | None,
+    attributes: Mapping[str, str] | None,
+    scores: Mapping[str, float] | None,
+) -> Call[results.Updated]:
+    """Return the call of GalleryService.UpdateImage."""
+    values = {"labels": labels, "attributes": attributes, "scores": scores}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    request = gallery_service_pb2.UpdateImageRequest(
+        image=image_pb2.Image(image_id=image_id, **given), update_mask=FieldMask(paths=list(given))
+    )
+    return Call(lambda stubs: stubs.gallery.UpdateImage, request, results.read_updated)
 
 
 def delete_image(image_id: int) -> Call[int]:
@@ -134,15 +150,10 @@ def thumbnail(image_id: int, *, side_px: int) -> Call[bytes]:
 
 def encode(image: Picture) -> Call[results.Encoding]:
     """Return the call of AnalysisService.Encode."""
-    request = analysis_service_pb2.EncodeRequest(image=_content(image))
+    request = analysis_service_pb2.EncodeRequest(image=content_of(image))
     return Call(lambda stubs: stubs.analysis.Encode, request, results.read_encoding)
 
 
-def stats() -> Call[results.Stats]:
-    """Return the call of IndexService.GetIndexStats."""
-    request = index_service_pb2.GetIndexStatsRequest()
-    return Call(lambda stubs: stubs.index.GetIndexStats, request, results.read_stats)
-
-
-def _content(image: Picture) -> bytes:
+def content_of(image: Picture) -> bytes:
+    """Return the encoded bytes of a picture. Raises OSError where its file cannot be read."""
     return image.read_bytes() if isinstance(image, Path) else image

@@ -1,10 +1,9 @@
 # ruff: noqa: N802 - the protocol names the methods
-"""GalleryService: images taken in, shown, listed and deleted.
+"""GalleryService: images taken in, shown, listed, changed and deleted.
 
 In: checked messages. Out: responses, or PolyhashErrors that the interceptor turns into statuses.
 """
 
-import threading
 from collections.abc import Iterator
 
 import grpc
@@ -12,35 +11,28 @@ from polyhash.v1 import gallery_service_pb2, gallery_service_pb2_grpc
 
 from service.application import Application
 from service.errors import NotFoundError
-from service.rpc.messages import (
+from service.rpc.checks import (
     MAX_WORD_CHARACTERS,
     blaming,
+    check_fits,
     check_image_id,
-    check_side_px,
     check_word,
-    write_image,
+    inside,
 )
+from service.rpc.image_messages import check_side_px, read_change, read_image_ids, write_image
 from service.rpc.pages import check_page_size, fit_page, read_page_token, write_page_token
 from service.rpc.settings import ServerSettings
+from service.rpc.streams import OpenStreams
 from service.rpc.upload import Upload
 
 
 class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
     """Serves the gallery of one application."""
 
-    def __init__(self, application: Application, settings: ServerSettings) -> None:
+    def __init__(self, application: Application, settings: ServerSettings, streams: OpenStreams) -> None:
         self._application = application
-        self._settings = settings
-        self._uploads: set[Upload] = set()
-        self._stopping = False
-        self._lock = threading.Lock()  # over the two above
-
-    def stop_uploads(self) -> None:
-        """End every open upload after what it has received, and every later one at once."""
-        with self._lock:
-            self._stopping = True
-            for upload in self._uploads:
-                upload.stop()
+        self._max_image_bytes = settings.max_image_bytes
+        self._streams = streams
 
     def IngestImages(
         self,
@@ -49,16 +41,9 @@ class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
     ) -> Iterator[gallery_service_pb2.IngestImagesResponse]:
         """Take images in."""
         del context
-        upload = Upload(self._application.ingestor, self._settings)
-        with self._lock:
-            self._uploads.add(upload)
-            if self._stopping:
-                upload.stop()
-        try:
-            yield from upload.responses(request_iterator)
-        finally:
-            with self._lock:
-                self._uploads.discard(upload)
+        with self._streams.open(request_iterator) as stream:
+            upload = Upload(self._application.ingestor, stream, max_image_bytes=self._max_image_bytes)
+            yield from upload.responses()
 
     def GetImage(
         self, request: gallery_service_pb2.GetImageRequest, context: grpc.ServicerContext
@@ -67,6 +52,19 @@ class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
         del context
         row = self._application.pictures.row(check_image_id(request.image_id))
         return gallery_service_pb2.GetImageResponse(image=write_image(row))
+
+    def BatchGetImages(
+        self, request: gallery_service_pb2.BatchGetImagesRequest, context: grpc.ServicerContext
+    ) -> gallery_service_pb2.BatchGetImagesResponse:
+        """Return several images at once."""
+        del context
+        image_ids = read_image_ids(request)
+        rows = self._application.catalog.get_images(image_ids)
+        response = gallery_service_pb2.BatchGetImagesResponse(
+            images=[write_image(rows[image_id]) for image_id in image_ids if image_id in rows],
+            missing_image_ids=[image_id for image_id in image_ids if image_id not in rows],
+        )
+        return check_fits(response, field="image_ids", advice="Ask for fewer images at a time.")
 
     def ListImages(
         self, request: gallery_service_pb2.ListImagesRequest, context: grpc.ServicerContext
@@ -83,6 +81,19 @@ class GalleryServicer(gallery_service_pb2_grpc.GalleryServiceServicer):
             images=images,
             next_page_token=write_page_token(images[-1].image_id, arguments=label) if more else "",
         )
+
+    def UpdateImage(
+        self, request: gallery_service_pb2.UpdateImageRequest, context: grpc.ServicerContext
+    ) -> gallery_service_pb2.UpdateImageResponse:
+        """Replace labels, attributes or scores of one image."""
+        del context
+        change = read_change(request)
+        with inside("image", "image_id"), blaming("image_id", NotFoundError):
+            sequence = self._application.gallery.update(
+                change.image_id, labels=change.labels, attributes=change.attributes, scores=change.scores
+            )
+            row = self._application.pictures.row(change.image_id)
+        return gallery_service_pb2.UpdateImageResponse(sequence=sequence, image=write_image(row))
 
     def DeleteImage(
         self, request: gallery_service_pb2.DeleteImageRequest, context: grpc.ServicerContext

@@ -55,8 +55,8 @@ class Inbox(Generic[T]):
         with self._changed:
             if not self._changed.wait_for(lambda: self._items or self._ended, idle_s):
                 raise DeadlineExceededError(
-                    f"No image arrived for {idle_s:g} s, so the upload is closed. Open another one to go on.",
-                    reason="UPLOAD_IDLE",
+                    f"No request arrived for {idle_s:g} s, so the stream is closed. Open another one to go on.",
+                    reason="STREAM_IDLE",
                     idle_s=f"{idle_s:g}",
                 )
             if not self._items and self._error:

@@ -1,6 +1,6 @@
 """What happens around every call: malformed messages, limits, deadlines, and errors turned into statuses.
 
-In: the handlers of polyhash.v1. Out: the same handlers, guarded. Health and reflection pass untouched. What a call does
+In: the handlers of polyhash.v1 and of operations. Out: the same handlers, guarded. Health and reflection pass untouched. What a call does
 is the servicers' business.
 """
 
@@ -21,24 +21,28 @@ from service.rpc.settings import ServerSettings
 from service.rpc.status import DeadlineExceededError, to_status
 
 _LOG = logging.getLogger(__name__)
-_PREFIX = "/polyhash.v1."
+_PREFIXES = ("/polyhash.v1.", "/google.longrunning.Operations/")
+_WAIT = "/google.longrunning.Operations/WaitOperation"
+_INGEST = "/polyhash.v1.GalleryService/IngestImages"
 
 
 class GuardInterceptor(grpc.ServerInterceptor):
-    """Guards the unary and the bidirectional calls of polyhash.v1, each kind with its own limit."""
+    """Guards the unary and the bidirectional calls of this server, each kind with its own limit."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self._max_call_s = settings.max_call_s
         self._guarded: dict[str, Any] = {}
         self._call_place = _places(settings.max_calls, "calls", "TOO_MANY_CALLS")
-        self._stream_place = _places(settings.max_ingest_streams, "uploads", "TOO_MANY_UPLOADS")
+        self._wait_place = _places(settings.max_waits, "waiting calls", "TOO_MANY_WAITS")
+        self._upload_place = _places(settings.max_ingest_streams, "uploads", "TOO_MANY_UPLOADS")
+        self._search_place = _places(settings.max_search_streams, "streams of searches", "TOO_MANY_STREAMS")
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:  # noqa: ANN401 - gRPC's own types are private
         """Return the guarded handler of a call, or the handler itself where it is not ours."""
         method = handler_call_details.method
         if method not in self._guarded:
             handler = continuation(handler_call_details)
-            if handler is None or not method.startswith(_PREFIX):
+            if handler is None or not method.startswith(_PREFIXES):
                 return handler
             self._guarded[method] = self._guard(method, handler)  # the same for every call
         return self._guarded[method]
@@ -53,10 +57,12 @@ class GuardInterceptor(grpc.ServerInterceptor):
         )
 
     def _guard_unary(self, method: str, handler: Any) -> Callable[..., Any]:  # noqa: ANN401 - as above
+        place = self._wait_place if method == _WAIT else self._call_place
+
         def behaviour(message: bytes, context: grpc.ServicerContext) -> object:
             with (
                 _errors_as_status(method, context),
-                self._call_place(),
+                place(),
                 _deadline(context, self._max_call_s),
             ):
                 response: object = handler.unary_unary(_parse(handler.request_deserializer, message), context)
@@ -65,8 +71,10 @@ class GuardInterceptor(grpc.ServerInterceptor):
         return behaviour
 
     def _guard_stream(self, method: str, handler: Any) -> Callable[..., Any]:  # noqa: ANN401 - as above
+        place = self._upload_place if method == _INGEST else self._search_place
+
         def behaviour(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[object]:
-            with _errors_as_status(method, context), self._stream_place():
+            with _errors_as_status(method, context), place():
                 requests = (_parse(handler.request_deserializer, message) for message in messages)
                 yield from handler.stream_stream(requests, context)
 

@@ -21,12 +21,13 @@ from service.rpc.settings import MAX_MESSAGE_BYTES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
-    """One image to take in: its encoded bytes under a name, with labels and further facts."""
+    """One image to take in: its encoded bytes under a name, with labels, further facts and named numbers."""
 
     name: str
     content: bytes
     labels: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Outbox:
@@ -85,7 +86,11 @@ def _request(image: NewImage | Path) -> gallery_service_pb2.IngestImagesRequest 
             return _refused(name, "FILE_UNREADABLE", f"{name} cannot be read: {error.strerror}.")
     try:
         request = gallery_service_pb2.IngestImagesRequest(
-            name=image.name, content=image.content, labels=image.labels, attributes=image.attributes
+            name=image.name,
+            content=image.content,
+            labels=image.labels,
+            attributes=image.attributes,
+            scores=image.scores,
         )
     except UnicodeEncodeError as error:
         return _refused(

@@ -1,6 +1,7 @@
-"""What the client returns: plain records, and how they are read from responses.
+"""What the client returns of images: plain records, and how they are read from responses.
 
-In: responses of polyhash.v1. Out: frozen dataclasses without a trace of protobuf. Errors are `api_error`'s.
+In: responses of GalleryService and AnalysisService. Out: frozen dataclasses without a trace of protobuf. Errors are `api_error`'s,
+searches `search_results`', indexes `index_results`'.
 """
 
 import datetime as dt
@@ -11,8 +12,6 @@ from polyhash.v1 import (
     analysis_service_pb2,
     gallery_service_pb2,
     image_pb2,
-    index_service_pb2,
-    search_service_pb2,
 )
 
 from service.rpc.api_error import ApiError, read_status
@@ -26,6 +25,7 @@ class Image:
     name: str
     labels: tuple[str, ...]
     attributes: Mapping[str, str]
+    scores: Mapping[str, float]
     sha256: bytes
     byte_size: int
     width_px: int
@@ -44,6 +44,14 @@ class ImagePage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Updated:
+    """An image as it is after a change, and the sequence number of that change."""
+
+    image: Image
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:
     """The image is in the gallery, durable and searchable.
 
@@ -52,12 +60,16 @@ class Ingested:
         image_id: The image that holds these bytes.
         sequence: The change of the gallery that added that image.
         duplicate_of: The earlier image with the same bytes, or None when they were new.
+        near_duplicate_of: The nearest earlier image that it nearly repeats, or None when there is none or nobody looked.
+        near_duplicate_distance: Distance to that image in bits, or None.
     """
 
     name: str
     image_id: int
     sequence: int
     duplicate_of: int | None
+    near_duplicate_of: int | None = None
+    near_duplicate_distance: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,37 +78,6 @@ class Refused:
 
     name: str
     error: ApiError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One found image; `distance` in bits, `rank` from 1, `image` None when only ids were asked for."""
-
-    image_id: int
-    distance: int
-    rank: int
-    image: Image | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
-    """Ranked hits and what produced them.
-
-    Attributes:
-        hits: In ascending order of (distance, image_id).
-        bits: Code length that was compared.
-        code: The query's code of that length.
-        sequence: Last change of the gallery that the answer has seen.
-        hasher: Identity of the model whose codes were compared.
-        timings_ms: Milliseconds on the server, per stage.
-    """
-
-    hits: tuple[Hit, ...]
-    bits: int
-    code: bytes
-    sequence: int
-    hasher: str
-    timings_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,21 +97,6 @@ class Encoding:
     backbone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """How much the gallery holds and which models it uses; `hasher` is empty while there is none."""
-
-    images: int
-    indexed_images: int
-    labelled_images: int
-    labels: Mapping[str, int]
-    original_bytes: int
-    lengths: tuple[int, ...]
-    hasher: str
-    backbone: str
-    sequence: int
-
-
 def read_image(image: image_pb2.Image) -> Image:
     """Return one image."""
     return Image(
@@ -138,6 +104,7 @@ def read_image(image: image_pb2.Image) -> Image:
         name=image.name,
         labels=tuple(image.labels),
         attributes=dict(image.attributes),
+        scores=dict(image.scores),
         sha256=image.sha256,
         byte_size=image.byte_size,
         width_px=image.width_px,
@@ -146,6 +113,16 @@ def read_image(image: image_pb2.Image) -> Image:
         created_at=image.create_time.ToDatetime(tzinfo=dt.UTC),
         sequence=image.sequence,
     )
+
+
+def read_images(response: gallery_service_pb2.BatchGetImagesResponse) -> dict[int, Image]:
+    """Return several images by id."""
+    return {image.image_id: read_image(image) for image in response.images}
+
+
+def read_updated(response: gallery_service_pb2.UpdateImageResponse) -> Updated:
+    """Return a changed image."""
+    return Updated(image=read_image(response.image), sequence=response.sequence)
 
 
 def read_page(response: gallery_service_pb2.ListImagesResponse) -> ImagePage:
@@ -165,26 +142,10 @@ def read_outcome(name: str, response: gallery_service_pb2.IngestImagesResponse) 
         image_id=ingested.image_id,
         sequence=ingested.sequence,
         duplicate_of=ingested.duplicate_of if ingested.HasField("duplicate_of") else None,
-    )
-
-
-def read_search_result(response: search_service_pb2.SearchResponse) -> SearchResult:
-    """Return the answer to a search."""
-    return SearchResult(
-        hits=tuple(
-            Hit(
-                image_id=hit.image_id,
-                distance=hit.distance,
-                rank=hit.rank,
-                image=read_image(hit.image) if hit.HasField("image") else None,
-            )
-            for hit in response.hits
-        ),
-        bits=response.bits,
-        code=response.code,
-        sequence=response.sequence,
-        hasher=response.hasher,
-        timings_ms=dict(response.timings_ms),
+        near_duplicate_of=ingested.near_duplicate_of if ingested.HasField("near_duplicate_of") else None,
+        near_duplicate_distance=ingested.near_duplicate_distance
+        if ingested.HasField("near_duplicate_distance")
+        else None,
     )
 
 
@@ -195,19 +156,4 @@ def read_encoding(response: analysis_service_pb2.EncodeResponse) -> Encoding:
         record=response.record,
         hasher=response.hasher,
         backbone=response.backbone,
-    )
-
-
-def read_stats(response: index_service_pb2.GetIndexStatsResponse) -> Stats:
-    """Return the state of the gallery."""
-    return Stats(
-        images=response.image_count,
-        indexed_images=response.indexed_image_count,
-        labelled_images=response.labelled_image_count,
-        labels=dict(response.image_count_by_label),
-        original_bytes=response.original_bytes,
-        lengths=tuple(response.lengths_bits),
-        hasher=response.hasher,
-        backbone=response.backbone,
-        sequence=response.sequence,
     )

@@ -3,12 +3,13 @@
 In: an `Application` and settings. Out: a served port. The store's opening and closing stay with the caller.
 
 Threads: every call holds one worker of a pool for as long as it runs. The pool has room for all allowed calls, all
-allowed uploads and a few more, so that one too many is answered (RESOURCE_EXHAUSTED) and never waits in a queue.
+allowed waits and streams and a few more, so that one too many is answered (RESOURCE_EXHAUSTED) and never waits in a queue.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from polyhash.v1 import (
@@ -26,11 +27,14 @@ from service.application import Application
 from service.errors import ConflictError
 from service.rpc.analysis_servicer import AnalysisServicer
 from service.rpc.gallery_servicer import GalleryServicer
+from service.rpc.generation_messages import OPERATION_FORMS
 from service.rpc.health import HealthServicer
 from service.rpc.index_servicer import IndexServicer
 from service.rpc.interceptors import GuardInterceptor
+from service.rpc.operations_servicer import OperationsServicer
 from service.rpc.search_servicer import SearchServicer
 from service.rpc.settings import MAX_MESSAGE_BYTES, ServerSettings
+from service.rpc.streams import OpenStreams
 
 SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
@@ -39,6 +43,7 @@ SERVICES = tuple(
         (gallery_service_pb2, "GalleryService"),
         (index_service_pb2, "IndexService"),
         (search_service_pb2, "SearchService"),
+        (operations_pb2, "Operations"),
     )
 )
 _SPARE_WORKERS = 8  # for refusals, health and reflection
@@ -58,10 +63,12 @@ class Server:
 
     def __init__(self, application: Application, settings: ServerSettings | None = None) -> None:
         settings = settings or ServerSettings()
-        workers = settings.max_calls + settings.max_ingest_streams + _SPARE_WORKERS
+        workers = settings.max_calls + settings.max_waits + _SPARE_WORKERS
+        workers += settings.max_ingest_streams + settings.max_search_streams
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="rpc")
         self._server = grpc.server(self._workers, interceptors=[GuardInterceptor(settings)], options=_OPTIONS)
-        self._gallery = GalleryServicer(application, settings)
+        self._streams = OpenStreams(settings)
+        self._operations = application.operations
         self._health = HealthServicer()
         self._add_services(application, settings)
         self._health.set(("", *SERVICES), health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -85,9 +92,10 @@ class Server:
         return port
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Say NOT_SERVING, take no new calls, let those under way finish for `grace_s` seconds, and end all threads."""
+        """Say NOT_SERVING, cancel operations, take no new calls, let those under way finish for `grace_s` seconds, end all threads."""
         self._health.stop()
-        self._gallery.stop_uploads()
+        self._streams.stop()
+        self._operations.close()
         self._server.stop(grace_s).wait()
         self._workers.shutdown()
         self._health.close()
@@ -97,10 +105,17 @@ class Server:
         analysis_service_pb2_grpc.add_AnalysisServiceServicer_to_server(
             AnalysisServicer(application, settings), server
         )
-        gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(self._gallery, server)
-        index_service_pb2_grpc.add_IndexServiceServicer_to_server(IndexServicer(application), server)
+        gallery_service_pb2_grpc.add_GalleryServiceServicer_to_server(
+            GalleryServicer(application, settings, self._streams), server
+        )
+        index_service_pb2_grpc.add_IndexServiceServicer_to_server(
+            IndexServicer(application, settings), server
+        )
         search_service_pb2_grpc.add_SearchServiceServicer_to_server(
-            SearchServicer(application.searcher, settings), server
+            SearchServicer(application.searcher, settings, self._streams), server
+        )
+        operations_pb2_grpc.add_OperationsServicer_to_server(
+            OperationsServicer(application.operations, OPERATION_FORMS, settings), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -14,19 +14,23 @@ class ServerSettings:
 
     Attributes:
         max_calls: Unary calls worked on at once; one more gets RESOURCE_EXHAUSTED.
+        max_waits: Calls that wait for the end of an operation at once, beside the calls.
         max_ingest_streams: Uploads open at once, beside the calls, so that they cannot starve searches.
+        max_search_streams: Streams of searches open at once, beside the calls.
         max_image_bytes: Largest encoded image. Below the message limit, so that it is refused with its reason.
         max_call_s: Seconds a unary call may take, whatever deadline its client gave or forgot to give.
-        ingest_idle_s: Seconds an upload may wait for its client's next image.
-        ingest_buffer_bytes: Images that one upload holds before it stops reading from its client.
+        stream_idle_s: Seconds a stream may wait for its client's next request.
+        stream_buffer_bytes: Requests that one stream holds before it stops reading from its client.
     """
 
     max_calls: int = 32
+    max_waits: int = 16
     max_ingest_streams: int = 4
+    max_search_streams: int = 16
     max_image_bytes: int = 24 * 2**20
     max_call_s: float = 60.0
-    ingest_idle_s: float = 60.0
-    ingest_buffer_bytes: int = 64 * 2**20
+    stream_idle_s: float = 60.0
+    stream_buffer_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -18,6 +18,7 @@ from service.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from service.usecases.operations import OperationCancelledError
 
 DOMAIN = "polyhash"
 RETRY_DELAY_S = 1
@@ -41,6 +42,7 @@ _CODES: dict[type[PolyhashError], grpc.StatusCode] = {
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     DataLossError: grpc.StatusCode.DATA_LOSS,
     DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    OperationCancelledError: grpc.StatusCode.CANCELLED,
     PolyhashError: grpc.StatusCode.INTERNAL,
 }
 

@@ -10,35 +10,39 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from jaxtyping import UInt8
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, select
 
-from service.errors import ModelMismatchError, NotFoundError
 from service.records import (
     Acknowledgement,
     CatalogCounts,
+    Change,
+    ChangeKind,
+    ColumnChunk,
     EmbeddingChunk,
+    GenerationRow,
     ImageRow,
     ModelKind,
     ModelRow,
     NewImage,
     RecordChunk,
 )
-from service.storage.database import WRITE_OPTION, our_errors
-from service.storage.image_rows import (
-    FLOAT16,
-    check_new_image,
-    find_ids,
-    in_parts,
-    insert_images,
-    op_values,
-    read_labels,
-    read_rows,
+from service.storage import (
+    column_rows,
+    generation_rows,
+    image_rows,
+    model_rows,
+    soundness,
+    vector_rows,
 )
-from service.storage.schema import CodeRecord, Embedding, Image, ImageAttribute, ImageLabel, Model, Op
+from service.storage.database import WRITE_OPTION, damaged, fetch_raw, our_errors
+from service.storage.image_rows import in_parts, last_sequence
+from service.storage.schema import Image, ImageLabel, Op
+
+Chunk = TypeVar("Chunk", ColumnChunk, EmbeddingChunk, RecordChunk)
 
 
 def _utc_now() -> dt.datetime:
@@ -63,16 +67,16 @@ class SqlCatalog:
         """See `Catalog.add_images`.
 
         Raises:
-            InvalidArgumentError: An embedding does not fit float16.
+            InvalidArgumentError: An embedding does not fit float16, or a score is not finite.
             PreconditionError: A hasher is given and an image has no code record.
             ModelMismatchError: The store uses another hasher.
         """
         for image in images:
-            check_new_image(image, hasher=hasher)
+            image_rows.check_new_image(image, hasher=hasher)
         with self._writing() as connection:
-            _check_active(connection, hasher)
-            known = find_ids(connection, [image.sha256 for image in images])
-            sequence = _last_sequence(connection)
+            model_rows.check_hasher(connection, hasher)
+            known = image_rows.find_ids(connection, [image.sha256 for image in images])
+            sequence = last_sequence(connection)
             fresh: list[tuple[int, NewImage]] = []
             acknowledgements = []
             for image in images:
@@ -85,31 +89,39 @@ class SqlCatalog:
                 acknowledgements.append(
                     Acknowledgement(image_id=image_id, sequence=image_id, duplicate=duplicate)
                 )
-            insert_images(connection, fresh, backbone=backbone, hasher=hasher, now=self._clock())
+            image_rows.insert_images(connection, fresh, backbone=backbone, hasher=hasher, now=self._clock())
         return acknowledgements
+
+    def update_image(
+        self,
+        image_id: int,
+        *,
+        labels: Sequence[str] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> int:
+        """See `Catalog.update_image`."""
+        image_rows.check_scores(scores or {}, of=f"image {image_id}")
+        with self._writing() as connection:
+            image_rows.check_there(connection, image_id)
+            image_rows.replace_facts(
+                connection, image_id, labels=labels, attributes=attributes, scores=scores
+            )
+            return image_rows.log_change(connection, ChangeKind.UPDATE, image_id, self._clock())
 
     def delete_image(self, image_id: int) -> int:
         """See `Catalog.delete_image`."""
         with self._writing() as connection:
-            for table in (ImageLabel, ImageAttribute, Embedding, CodeRecord):
-                connection.execute(delete(table).where(table.image_id == image_id))
-            if not connection.execute(delete(Image).where(Image.image_id == image_id)).rowcount:
-                raise NotFoundError(
-                    f"No image {image_id} in the catalog, so nothing was deleted.",
-                    reason="IMAGE_NOT_FOUND",
-                    field="image_id",
-                    image_id=image_id,
-                )
-            sequence = _last_sequence(connection) + 1
-            connection.execute(insert(Op).values(op_values(sequence, "delete", image_id, self._clock())))
-        return sequence
+            image_rows.check_there(connection, image_id)
+            image_rows.delete_rows(connection, image_id)
+            return image_rows.log_change(connection, ChangeKind.DELETE, image_id, self._clock())
 
     def find_by_sha256(self, digests: Sequence[bytes]) -> dict[bytes, Acknowledgement]:
         """See `Catalog.find_by_sha256`."""
         with self._reading() as connection:
             return {
                 digest: Acknowledgement(image_id=image_id, sequence=image_id, duplicate=True)
-                for digest, image_id in find_ids(connection, digests).items()
+                for digest, image_id in image_rows.find_ids(connection, digests).items()
             }
 
     def get_images(self, image_ids: Sequence[int]) -> dict[int, ImageRow]:
@@ -118,7 +130,7 @@ class SqlCatalog:
         with self._reading() as connection:
             for some in in_parts(image_ids):
                 query = select(Image.__table__).where(Image.image_id.in_(some))
-                rows.update({row.image_id: row for row in read_rows(connection, query)})
+                rows.update({row.image_id: row for row in image_rows.read_rows(connection, query)})
         return rows
 
     def list_images(self, *, after_id: int, limit: int, label: str | None = None) -> list[ImageRow]:
@@ -133,103 +145,90 @@ class SqlCatalog:
                 .order_by(ImageLabel.image_id)
             )
         with self._reading() as connection:
-            return read_rows(connection, query.limit(limit))
+            return image_rows.read_rows(connection, query.limit(limit))
+
+    def columns(self, *, image_ids: Sequence[int] | None = None, chunk: int = 65536) -> Iterator[ColumnChunk]:
+        """See `Catalog.columns`. Labels come in no particular order; chunks of given images are short: one statement each."""
+        if image_ids is None:
+            yield from self._chunks(
+                lambda connection, after_id: column_rows.read_columns_after(connection, after_id, limit=chunk)
+            )
+            return
+        for some in in_parts(sorted(set(image_ids)), size=chunk):
+            with self._reading() as connection:
+                found = column_rows.read_columns_of(connection, some)
+            if found is not None:
+                yield found
+
+    def changes(self, *, after: int, limit: int = 65536) -> list[Change]:
+        """See `Catalog.changes`."""
+        query = select(Op.seq, Op.kind, Op.image_id).where(Op.seq > after).order_by(Op.seq).limit(limit)
+        with self._reading() as connection:
+            return [
+                Change(sequence=seq, kind=ChangeKind(kind), image_id=i)
+                for seq, kind, i in fetch_raw(connection, query)
+            ]
 
     def get_record(self, image_id: int, *, hasher: str) -> UInt8[np.ndarray, " record_bytes"] | None:
         """See `Catalog.get_record`."""
-        query = select(CodeRecord.record).where(CodeRecord.hasher == hasher, CodeRecord.image_id == image_id)
-        with self._reading() as connection:
-            record = connection.scalar(query)
-        return None if record is None else np.frombuffer(record, dtype=np.uint8)
+        return self.get_records([image_id], hasher=hasher).get(image_id)
 
-    def embeddings(self, *, backbone: str, chunk: int = 4096) -> Iterator[EmbeddingChunk]:
-        """See `Catalog.embeddings`."""
-        after_id = 0
-        while True:
-            query = (
-                select(Embedding.image_id, Embedding.vector)
-                .where(Embedding.backbone == backbone, Embedding.image_id > after_id)
-                .order_by(Embedding.image_id)
-                .limit(chunk)
-            )
-            with self._reading() as connection:
-                found = connection.execute(query).all()
-                if not found:
-                    return
-                labels = read_labels(connection, [image_id for image_id, _ in found])
-            after_id = found[-1][0]
-            vectors = np.frombuffer(b"".join(vector for _, vector in found), dtype=FLOAT16)
-            yield EmbeddingChunk(
-                image_ids=np.array([image_id for image_id, _ in found], dtype=np.int64),
-                embeddings=vectors.reshape(len(found), -1).astype(np.float16, copy=False),
-                labels=[labels.get(image_id, ()) for image_id, _ in found],
-            )
+    def get_records(
+        self, image_ids: Sequence[int], *, hasher: str
+    ) -> dict[int, UInt8[np.ndarray, " record_bytes"]]:
+        """See `Catalog.get_records`."""
+        with self._reading() as connection:
+            return vector_rows.find_records(connection, image_ids, hasher=hasher)
 
     def records(self, *, hasher: str, chunk: int = 65536) -> Iterator[RecordChunk]:
         """See `Catalog.records`."""
-        after_id = 0
-        while True:
-            query = (
-                select(CodeRecord.image_id, CodeRecord.record)
-                .where(CodeRecord.hasher == hasher, CodeRecord.image_id > after_id)
-                .order_by(CodeRecord.image_id)
-                .limit(chunk)
+        return self._chunks(
+            lambda connection, after_id: vector_rows.read_records(
+                connection, after_id, hasher=hasher, limit=chunk
             )
-            with self._reading() as connection:
-                found = connection.execute(query).all()
-            if not found:
-                return
-            after_id = found[-1][0]
-            codes = np.frombuffer(b"".join(record for _, record in found), dtype=np.uint8)
-            yield RecordChunk(
-                image_ids=np.array([image_id for image_id, _ in found], dtype=np.int64),
-                records=codes.reshape(len(found), -1),
-            )
+        )
 
-    def replace_records(self, chunks: Iterator[RecordChunk], *, hasher: str) -> int:
-        """See `Catalog.replace_records`. Records of other hashers go: they would be missing for later images."""
-        count = 0
-        with self._writing() as connection:
-            known = select(Model.number).where(Model.identity == hasher, Model.kind == ModelKind.HASHER.value)
-            if connection.scalar(known) is None:
-                raise NotFoundError(
-                    f"Hasher {hasher} is not registered. Register it before its records.",
-                    reason="MODEL_NOT_FOUND",
-                )
-            connection.execute(delete(CodeRecord))
-            for chunk in chunks:
-                rows = [
-                    {"hasher": hasher, "image_id": image_id, "record": record.tobytes()}
-                    for image_id, record in zip(chunk.image_ids.tolist(), chunk.records, strict=True)
-                ]
-                if rows:
-                    connection.execute(insert(CodeRecord), rows)
-                count += len(rows)
-            connection.execute(
-                update(Model)
-                .where(Model.kind == ModelKind.HASHER.value)
-                .values(active=Model.identity == hasher)
+    def embeddings(
+        self, *, backbone: str, chunk: int = 4096, lacking: str | None = None
+    ) -> Iterator[EmbeddingChunk]:
+        """See `Catalog.embeddings`."""
+        return self._chunks(
+            lambda connection, after_id: vector_rows.read_embeddings(
+                connection, after_id, backbone=backbone, limit=chunk, lacking=lacking
             )
-        return count
+        )
+
+    def write_records(self, chunk: RecordChunk, *, hasher: str) -> int:
+        """See `Catalog.write_records`."""
+        with self._writing() as connection:
+            return vector_rows.write_records(connection, chunk, hasher=hasher)
+
+    def write_embeddings(self, chunk: EmbeddingChunk, *, backbone: str) -> int:
+        """See `Catalog.write_embeddings`."""
+        with self._writing() as connection:
+            return vector_rows.write_embeddings(connection, chunk, backbone=backbone)
+
+    def count_lacking(self, *, hasher: str) -> int:
+        """See `Catalog.count_lacking`."""
+        with self._reading() as connection:
+            return vector_rows.count_lacking(connection, hasher=hasher)
+
+    def delete_records(self, *, hasher: str) -> int:
+        """See `Catalog.delete_records`."""
+        with self._writing() as connection:
+            return vector_rows.delete_records(connection, hasher=hasher)
 
     def register_model(
         self, identity: str, kind: ModelKind, *, path: str, metadata: Mapping[str, Any]
     ) -> None:
         """See `Catalog.register_model`."""
         with self._writing() as connection:
-            if connection.execute(update(Model).where(Model.identity == identity).values(path=path)).rowcount:
-                return
-            others = connection.scalar(select(func.count()).where(Model.kind == kind.value))
-            connection.execute(
-                insert(Model).values(
-                    identity=identity,
-                    kind=kind.value,
-                    path=path,
-                    provenance=dict(metadata),
-                    created_at=self._clock(),
-                    active=kind is ModelKind.BACKBONE and not others,
-                )
-            )
+            model_rows.register(connection, identity, kind, path=path, metadata=metadata, now=self._clock())
+
+    def activate_model(self, identity: str) -> None:
+        """See `Catalog.activate_model`."""
+        with self._writing() as connection:
+            model_rows.activate(connection, identity)
 
     def active_model(self, kind: ModelKind) -> ModelRow | None:
         """See `Catalog.active_model`."""
@@ -238,39 +237,68 @@ class SqlCatalog:
     def models(self) -> list[ModelRow]:
         """See `Catalog.models`."""
         with self._reading() as connection:
-            found = connection.execute(select(Model.__table__).order_by(Model.number)).mappings().all()
-        return [
-            ModelRow(
-                identity=row["identity"],
-                kind=ModelKind(row["kind"]),
-                path=row["path"],
-                metadata=row["provenance"],
-                created_at=row["created_at"],
-                active=row["active"],
+            return model_rows.read_models(connection)
+
+    def register_generation(
+        self, number: int, *, hasher: str, built_to: int, images: int, manifest_sha256: str, note: str
+    ) -> None:
+        """See `Catalog.register_generation`."""
+        with self._writing() as connection:
+            generation_rows.register(
+                connection,
+                number,
+                hasher=hasher,
+                built_to=built_to,
+                images=images,
+                manifest_sha256=manifest_sha256,
+                note=note,
+                now=self._clock(),
             )
-            for row in found
-        ]
+
+    def activate_generation(self, number: int) -> None:
+        """See `Catalog.activate_generation`."""
+        with self._writing() as connection:
+            generation_rows.activate(connection, number)
+
+    def quarantine_generation(self, number: int, *, note: str) -> None:
+        """See `Catalog.quarantine_generation`. Raises NotFoundError."""
+        with self._writing() as connection:
+            generation_rows.quarantine(connection, number, note=note)
+
+    def forget_generation(self, number: int) -> None:
+        """See `Catalog.forget_generation`."""
+        with self._writing() as connection:
+            generation_rows.forget(connection, number)
+
+    def generations(self) -> list[GenerationRow]:
+        """See `Catalog.generations`."""
+        with self._reading() as connection:
+            return generation_rows.read_generations(connection)
+
+    def check(self) -> list[str]:
+        """See `Catalog.check`."""
+        with self._reading() as connection:
+            return soundness.problems(connection)
 
     def counts(self) -> CatalogCounts:
         """See `Catalog.counts`."""
-        labels = select(ImageLabel.label, func.count()).group_by(ImageLabel.label).order_by(ImageLabel.label)
         with self._reading() as connection:
-            images, original_bytes = connection.execute(
-                select(func.count(), func.coalesce(func.sum(Image.byte_size), 0)).select_from(Image)
-            ).one()
-            return CatalogCounts(
-                images=images,
-                labelled_images=_count(connection, func.count(ImageLabel.image_id.distinct())),
-                labels={label: count for label, count in connection.execute(labels)},  # noqa: C416 - typed rows
-                embeddings=_count(connection, func.count(Embedding.image_id)),
-                code_records=_count(connection, func.count(CodeRecord.image_id)),
-                original_bytes=int(original_bytes),
-                last_sequence=_last_sequence(connection),
-            )
+            return image_rows.read_counts(connection)
 
     def close(self) -> None:
         """See `Catalog.close`."""
         self._engine.dispose()
+
+    def _chunks(self, read: Callable[[Connection, int], Chunk | None]) -> Iterator[Chunk]:
+        """Yield what `read` finds above the last id, each chunk in a transaction of its own, so that writers do not wait."""
+        after_id = 0
+        while True:
+            with self._reading() as connection:
+                chunk = read(connection, after_id)
+            if chunk is None:
+                return
+            after_id = int(chunk.image_ids[-1])
+            yield chunk
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -281,25 +309,8 @@ class SqlCatalog:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with our_errors(), self._engine.connect() as connection, connection.begin():
-            yield connection
-
-
-def _last_sequence(connection: Connection) -> int:
-    return connection.scalar(select(func.max(Op.seq))) or 0
-
-
-def _count(connection: Connection, expression: Any) -> int:  # noqa: ANN401 - any SQL expression
-    return int(connection.scalar(select(expression)) or 0)
-
-
-def _check_active(connection: Connection, hasher: str | None) -> None:
-    query = select(Model.identity).where(Model.kind == ModelKind.HASHER.value, Model.active)
-    active = connection.scalar(query)
-    if active not in (None, hasher):
-        raise ModelMismatchError(
-            f"The store uses hasher {active}, the images come with codes of {hasher or 'none'}. Open the store again "
-            "to use its hasher.",
-            expected=active,
-            found=hasher,
-        )
+        try:
+            with our_errors(), self._engine.connect() as connection, connection.begin():
+                yield connection
+        except ValueError as error:  # a row that is of no kind, time or size that was ever written
+            raise damaged(error) from error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
-from hashing.durable_file import sync_folder, write_durably
+from hashing.durable_file import DISK, Disk, write_durably
 from service.errors import DataLossError, NotFoundError, UnavailableError
 
 
@@ -17,8 +17,9 @@ from service.errors import DataLossError, NotFoundError, UnavailableError
 class FolderOriginals:
     """`Originals` in a folder. A copy is either whole or absent, also after a power cut."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, disk: Disk = DISK) -> None:
         self._folder = folder
+        self._disk = disk
 
     def put(self, digest: bytes, content: bytes) -> None:
         """See `Originals.put`.
@@ -31,10 +32,10 @@ class FolderOriginals:
             if path.exists():
                 return
             if not path.parent.exists():
-                path.parent.mkdir(parents=True)
-                sync_folder(self._folder)
-                sync_folder(self._folder.parent)
-            write_durably(path, content)
+                self._disk.make_folder(path.parent)
+                self._disk.sync_folder(self._folder)
+                self._disk.sync_folder(self._folder.parent)
+            write_durably(path, content, disk=self._disk)
 
     def get(self, digest: bytes) -> bytes:
         """See `Originals.get`.
@@ -46,7 +47,7 @@ class FolderOriginals:
         path = self._path(digest)
         with _our_errors(path, "read"):
             try:
-                content = path.read_bytes()
+                content = self._disk.read(path)
             except FileNotFoundError as error:
                 raise NotFoundError(
                     f"The store has no copy of original {digest.hex()}.", reason="ORIGINAL_NOT_FOUND"
@@ -63,7 +64,7 @@ class FolderOriginals:
         """See `Originals.delete`."""
         path = self._path(digest)
         with _our_errors(path, "deleted"):
-            path.unlink(missing_ok=True)
+            self._disk.remove(path)
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -98,6 +99,19 @@ class ImageAttribute(Base):
     value: Mapped[str] = mapped_column(Text)
 
 
+class ImageScore(Base):
+    """One named number about one image; finite."""
+
+    __tablename__ = "image_scores"
+    __table_args__ = (
+        {"sqlite_with_rowid": False},
+    )  # rows lie in the primary key: half the size of key and table
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.image_id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[float] = mapped_column(Double)
+
+
 class Embedding(Base):
     """The embedding of one image by one backbone: float16, little-endian."""
 
@@ -134,6 +148,21 @@ class Model(Base):
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
     active: Mapped[bool] = mapped_column(Boolean)
+
+
+class Generation(Base):
+    """One generation of index files that were complete when this row was written."""
+
+    __tablename__ = "generations"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    hasher: Mapped[str] = mapped_column(Text)
+    built_to: Mapped[int] = mapped_column(BigInteger)
+    images: Mapped[int] = mapped_column(BigInteger)
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcDateTime)
 
 
 class Op(Base):

@@ -4,9 +4,10 @@
     STORE/catalog.sqlite    the catalog (unless the URL names another database)
     STORE/models/           model files
     STORE/originals/        copies of originals
+    STORE/generations/      index files, made from the catalog and deletable
     STORE/lock              held by the one process that writes
 
-In: a folder. Out: its catalog, originals and models folder. Reading needs no lock.
+In: a folder. Out: its catalog, originals, generations and models folder. Reading needs no lock.
 """
 
 import datetime as dt
@@ -20,7 +21,7 @@ from typing import IO, final
 
 from sqlalchemy import URL, exc, make_url
 
-from hashing.durable_file import sync_folder, write_durably
+from hashing.durable_file import DISK, Disk, write_durably
 from service.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -32,6 +33,7 @@ from service.errors import (
 from service.storage import migrations
 from service.storage.catalog import SqlCatalog
 from service.storage.database import open_database
+from service.storage.generations import FolderGenerations
 from service.storage.originals import FolderOriginals
 
 FORMAT_VERSION = 1
@@ -50,30 +52,40 @@ class Store:
 
     Attributes:
         folder: Where it lies.
+        disk: What writes all its files but the catalog's.
+        synchronous: When a commit counts as durable, as `open_database` says.
         catalog: Its catalog.
         originals: Its copies of originals.
+        generations: Its index files; their folder is made by the first that is written.
     """
 
-    def __init__(self, folder: Path, url: URL, lock: IO[str] | None) -> None:
+    def __init__(self, folder: Path, url: URL, lock: IO[str] | None, *, synchronous: str, disk: Disk) -> None:
         """Use `Store.open` and `Store.create_or_open`."""
         self.folder = folder
         self._lock = lock
-        engine = open_database(url, read_only=lock is None)
+        self.disk = disk
+        self.synchronous = synchronous
+        engine = open_database(url, read_only=lock is None, synchronous=synchronous)
         try:
             migrations.upgrade(engine) if lock else migrations.check_newest(engine)
         except BaseException:
             engine.dispose()
             raise
         self.catalog = SqlCatalog(engine)
-        self.originals = FolderOriginals(folder / "originals")
+        self.originals = FolderOriginals(folder / "originals", disk=disk)
+        self.generations = FolderGenerations(folder / "generations", disk=disk)
 
     @classmethod
-    def create_or_open(cls, folder: Path, *, purpose: str) -> "Store":
+    def create_or_open(
+        cls, folder: Path, *, purpose: str, synchronous: str = "FULL", disk: Disk = DISK
+    ) -> "Store":
         """Return a writable store, made if the folder is missing or empty.
 
         Args:
             folder: Where the store is or shall be.
             purpose: What others who want to write are told, for example "polyhash index photos".
+            synchronous: When a commit counts as durable, as `open_database` says.
+            disk: What writes all files but the catalog's.
 
         Raises:
             InvalidArgumentError: The path is a file, or a folder with other things in it.
@@ -84,18 +96,20 @@ class Store:
         """
         with _our_errors(folder):
             _check_free(folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(folder)
             lock = _lock(folder, purpose)
             try:
                 if not (folder / CARD).exists():
-                    _make(folder)
-                return cls(folder, _read_card(folder), lock)
+                    _make(folder, disk)
+                return cls(folder, _read_card(folder), lock, synchronous=synchronous, disk=disk)
             except BaseException:
                 lock.close()
                 raise
 
     @classmethod
-    def open(cls, folder: Path, *, purpose: str, writable: bool) -> "Store":
+    def open(
+        cls, folder: Path, *, purpose: str, writable: bool, synchronous: str = "FULL", disk: Disk = DISK
+    ) -> "Store":
         """Return a store that exists; see `create_or_open`. Without `writable` no lock is needed.
 
         Raises:
@@ -109,15 +123,21 @@ class Store:
                 reason="STORE_NOT_FOUND",
             )
         if writable:
-            return cls.create_or_open(folder, purpose=purpose)
+            return cls.create_or_open(folder, purpose=purpose, synchronous=synchronous, disk=disk)
         with _our_errors(folder):
-            return cls(folder, _read_card(folder), None)
+            return cls(folder, _read_card(folder), None, synchronous=synchronous, disk=disk)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may change it."""
+        return self._lock is not None
 
     @property
     def models(self) -> Path:
-        """Folder of model files; exists."""
+        """Folder of model files; exists in a store that is open for writing."""
         folder = self.folder / "models"
-        folder.mkdir(exist_ok=True)
+        if self._lock:
+            self.disk.make_folder(folder)
         return folder
 
     def close(self) -> None:
@@ -164,7 +184,7 @@ def _lock(folder: Path, purpose: str) -> IO[str]:
     return file
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, disk: Disk) -> None:
     """Make the store, or complete one whose making was interrupted: the card comes last."""
     engine = open_database(_url(DEFAULT_URL, folder))
     try:
@@ -172,8 +192,8 @@ def _make(folder: Path) -> None:
     finally:
         engine.dispose()
     card = {"format_version": FORMAT_VERSION, "catalog": DEFAULT_URL}
-    write_durably(folder / CARD, json.dumps(card, indent=2).encode())
-    sync_folder(folder.parent)
+    write_durably(folder / CARD, json.dumps(card, indent=2).encode(), disk=disk)
+    disk.sync_folder(folder.parent)
 
 
 def _read_card(folder: Path) -> URL:
@@ -183,6 +203,8 @@ def _read_card(folder: Path) -> URL:
         card = json.loads(path.read_text(encoding="utf-8"))
         version = card["format_version"]
         url = _url(card["catalog"], folder) if version == FORMAT_VERSION else None
+        if url:
+            url.get_dialect()  # raises for a database that there is not
     except (ValueError, KeyError, TypeError, exc.ArgumentError) as error:
         raise StoreFormatError(
             f"{path} is no description of a store ({error!r}). Restore it from a backup."

@@ -1,29 +1,36 @@
-"""The searchable state of one store: its catalog and the code indexes in memory, changed together.
+"""The changing state of one store: its catalog, and the snapshot that searches look at, changed together.
 
-In: new images and deletions, queries as codes. Out: acknowledgements and neighbours. It leaves pixels, embeddings and
-the choice of index to others. The catalog is the truth; the indexes are rebuilt from it at `load`.
+In: new images, changes and deletions, a snapshot to go on with. Out: acknowledgements. It leaves pixels and embeddings to others,
+searching to `search`, and how a snapshot is built to `loading`. The catalog is the truth; what a snapshot lacks is replayed.
 """
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
-from hashing.layout import CodeLayout
-from service.errors import InvalidArgumentError, PolyhashError, PreconditionError
-from service.ports import Catalog, CodeIndex, Hasher, Neighbours, Originals
-from service.records import Acknowledgement, NewImage
+from service.errors import NearDuplicateError, PolyhashError, PreconditionError
+from service.ports import Catalog, Hasher, Originals
+from service.records import NearDuplicate, NewImage
+from service.usecases.commit_queue import CommitQueue, Outcome
+from service.usecases.duplicates import DuplicateGuard, DuplicatePolicy, DuplicateRule, Near
+from service.usecases.loading import encode_lacking, replay
+from service.usecases.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
 
+NOBODY_LOOKS = DuplicateRule(policy=DuplicatePolicy.ALLOW, max_distance=0)
+
 
 class Gallery:
-    """Catalog and indexes of one store, kept in step.
+    """Catalog and snapshot of one store, kept in step.
 
-    Writes are serialised: an image is committed to the catalog first and becomes visible to searches before its
-    acknowledgement is returned, so a caller that has the acknowledgement finds the image.
+    Writes are serialised: a change is committed to the catalog first and becomes visible to searches before its
+    acknowledgement is returned, so a caller that has the acknowledgement finds the image. Images that wait
+    together are committed together (group commit).
     """
 
     def __init__(
@@ -32,18 +39,51 @@ class Gallery:
         originals: Originals,
         *,
         backbone_identity: str,
-        hasher: Hasher | None,
-        index_factory: Callable[[int], CodeIndex],
+        snapshot: Snapshot | None,
+        duplicates: DuplicateRule = NOBODY_LOOKS,
     ) -> None:
-        """Start empty; call `load` before the first search."""
+        """Go on with a snapshot, or without codes while the store has no hasher.
+
+        Args:
+            catalog: The truth.
+            originals: Copies of originals.
+            backbone_identity: Whose embeddings the images come with.
+            snapshot: What searches look at.
+            duplicates: What becomes of new images that nearly repeat others.
+        """
         self.catalog = catalog
         self.originals = originals
         self.backbone_identity = backbone_identity
-        self.hasher = hasher
-        self.hasher_identity = hasher.identity if hasher else ""
-        self._indexes = {bits: index_factory(bits) for bits in hasher.lengths} if hasher else {}
+        self._snapshot = snapshot
+        self._sequence = snapshot.sequence if snapshot is not None else catalog.counts().last_sequence
         self._writing = threading.Lock()
-        self._sequence = 0
+        self._queue = CommitQueue(self._commit, lock=self._writing)
+        self._duplicates = duplicates
+        self._guard = self._new_guard()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What searches look at. Take it once per search: another may stand here at any time.
+
+        Raises:
+            PreconditionError: The store has no hasher yet.
+        """
+        if self._snapshot is None:
+            raise PreconditionError(
+                "The store has no hasher yet, so its images have no codes. Run `polyhash train hasher` on the store.",
+                reason="NO_HASHER",
+            )
+        return self._snapshot
+
+    @property
+    def hasher(self) -> Hasher | None:
+        """The model in use, or None."""
+        return self._snapshot.hasher if self._snapshot is not None else None
+
+    @property
+    def hasher_identity(self) -> str:
+        """Identity of the model in use; empty while there is none."""
+        return self._snapshot.hasher.identity if self._snapshot is not None else ""
 
     @property
     def sequence(self) -> int:
@@ -53,76 +93,42 @@ class Gallery:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Code lengths that can be searched, ascending; empty while the store has no hasher."""
-        return self.hasher.lengths if self.hasher else ()
-
-    @property
-    def layout(self) -> CodeLayout:
-        """Which bytes of a code record hold the code of which length.
-
-        Raises:
-            PreconditionError: The store has no hasher yet.
-        """
-        return self._require_hasher().layout
+        return self._snapshot.hasher.lengths if self._snapshot is not None else ()
 
     def __len__(self) -> int:
-        return len(next(iter(self._indexes.values()))) if self._indexes else 0
+        return len(self._snapshot) if self._snapshot is not None else 0
 
-    def load(self, on_progress: Callable[[int, int], None] | None = None) -> None:
-        """Fill the indexes from the catalog.
-
-        Args:
-            on_progress: Called with (code records loaded, code records in all).
-        """
-        with self._writing:
-            loaded, counts = 0, self.catalog.counts()
-            if self.hasher:
-                for chunk in self.catalog.records(hasher=self.hasher.identity):
-                    self._index(chunk.image_ids, chunk.records)
-                    loaded += len(chunk.image_ids)
-                    if on_progress:
-                        on_progress(loaded, counts.code_records)
-            self._sequence = counts.last_sequence
-
-    def encode(self, embeddings: Float32[np.ndarray, "n d"]) -> UInt8[np.ndarray, "n record_bytes"]:
-        """Return code records of embeddings, rounded to float16 first as the catalog keeps them.
-
-        So a picture gets the same codes as a query, at ingest, and when its stored embedding is encoded again.
-
-        Raises:
-            PreconditionError: The store has no hasher yet.
-        """
-        return self._require_hasher().encode(embeddings.astype(np.float16).astype(np.float32))
-
-    def add(
-        self, images: Sequence[NewImage], contents: Mapping[bytes, bytes] | None = None
-    ) -> list[Acknowledgement]:
-        """Commit images and make them searchable; returns one acknowledgement each, in order.
+    def add(self, images: Sequence[NewImage], contents: Mapping[bytes, bytes] | None = None) -> list[Outcome]:
+        """Commit images and make them searchable; returns what became of each, in order.
 
         Args:
-            images: What the catalog keeps.
+            images: What the catalog keeps; code records are made here.
             contents: Encoded bytes by sha256, of those images whose original the store keeps.
         """
+        for digest, content in (
+            contents or {}
+        ).items():  # syncing them takes long, and nobody need wait for that
+            self.originals.put(digest, content)
+        return self._queue.submit(images, contents or {})
+
+    def update(
+        self,
+        image_id: int,
+        *,
+        labels: Sequence[str] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        scores: Mapping[str, float] | None = None,
+    ) -> int:
+        """Replace what is given of an image; returns the sequence. Raises what `Catalog.update_image` does."""
         with self._writing:
-            for digest, content in (
-                contents or {}
-            ).items():  # before the commit: no image without its original
-                self.originals.put(digest, content)
-            acknowledgements = self.catalog.add_images(
-                images, backbone=self.backbone_identity, hasher=self.hasher_identity or None
+            sequence = self.catalog.update_image(
+                image_id, labels=labels, attributes=attributes, scores=scores
             )
-            fresh = {
-                ack.image_id: image.record
-                for image, ack in zip(images, acknowledgements, strict=True)
-                if not ack.duplicate and image.record is not None
-            }
-            if fresh:
-                image_ids = np.array(sorted(fresh), dtype=np.int64)
-                self._index(image_ids, np.stack([fresh[image_id] for image_id in image_ids.tolist()]))
-            self._sequence = max([self._sequence, *(ack.sequence for ack in acknowledgements)])
-        return acknowledgements
+            self._catch_up(sequence)
+        return sequence
 
     def delete(self, image_id: int) -> int:
-        """Delete an image from catalog, indexes and kept originals; returns the sequence.
+        """Delete an image from catalog, snapshot and kept originals; returns the sequence.
 
         Raises:
             NotFoundError: No such image.
@@ -130,46 +136,113 @@ class Gallery:
         with self._writing:
             row = self.catalog.get_images([image_id]).get(image_id)
             sequence = self.catalog.delete_image(image_id)
-            for index in self._indexes.values():
-                index.remove(np.array([image_id], dtype=np.int64))
-            self._sequence = sequence
+            self._catch_up(sequence)
+            if self._guard and (place := self.snapshot.row_of(image_id)) is not None:
+                self._guard.remove(np.array([place]))
             if row and row.stored:
                 self._forget_original(row.sha256)
         return sequence
 
-    def check_bits(self, bits: int | None) -> int:
-        """Return the length to search with: `bits`, or the longest there is.
+    def swap(self, snapshot: Snapshot, *, activate: Callable[[], None]) -> None:
+        """Go on with another snapshot: bring it up to date, make it official, swap the one reference.
+
+        Args:
+            snapshot: Of any model that works on this gallery's embeddings; nearly up to date, as writers wait meanwhile.
+            activate: Makes the catalog name what is swapped in; if it fails, nothing is swapped.
 
         Raises:
-            PreconditionError: The store has no hasher yet.
-            InvalidArgumentError: The model has no codes of this length.
+            PreconditionError: An image cannot get codes of the snapshot's model.
         """
-        self._require_hasher()
-        if bits is None:
-            return self.lengths[-1]
-        if bits not in self._indexes:
-            known = ", ".join(map(str, self.lengths))
-            raise InvalidArgumentError(
-                f"The model has codes of {known} bits, got bits = {bits}. Choose one of them.",
-                reason="BITS_NOT_IN_MODEL",
-                field="bits",
-                bits=bits,
-                lengths=known,
+        with self._writing:
+            encode_lacking(self.catalog, snapshot.hasher)
+            replay(self.catalog, snapshot, complete=True)
+            if stuck := self.catalog.changes(after=snapshot.sequence, limit=1):
+                raise PreconditionError(
+                    f"Image {stuck[0].image_id} has no embedding of {snapshot.hasher.backbone_identity}, so it cannot get "
+                    f"codes of {snapshot.hasher.identity}; nothing was changed. Run `polyhash verify`.",
+                    reason="EMBEDDING_MISSING",
+                )
+            activate()
+            self._snapshot, self._sequence = snapshot, snapshot.sequence
+            self._guard = self._new_guard()
+
+    def _commit(self, images: Sequence[NewImage], contents: Mapping[bytes, bytes]) -> list[Outcome]:
+        for (
+            digest,
+            content,
+        ) in contents.items():  # no image without its original, which a deletion may have taken meanwhile
+            self.originals.put(digest, content)
+        coded = [
+            dataclasses.replace(image, record=record)
+            for image, record in zip(images, self._encode(images), strict=True)
+        ]
+        near = self._look_for_repeats(coded)
+        refused = set(near) if self._duplicates.policy is DuplicatePolicy.REJECT else set()
+        acknowledged = iter(
+            self.catalog.add_images(
+                [image for position, image in enumerate(coded) if position not in refused],
+                backbone=self.backbone_identity,
+                hasher=self.hasher_identity or None,
             )
-        return bits
+        )
+        taken = {position: next(acknowledged) for position in range(len(coded)) if position not in refused}
+        self._catch_up(max([self._sequence, *(each.sequence for each in taken.values())]))
+        repeated = self._repeated_images(near)  # some may have got their ids only now
+        return [
+            dataclasses.replace(taken[position], near=repeated.get(position))
+            if position in taken
+            else _refusal(image, repeated[position])
+            for position, image in enumerate(coded)
+        ]
 
-    def search(
-        self, codes: UInt8[np.ndarray, "nq bytes"], *, bits: int, k: int, max_distance: int | None
-    ) -> list[Neighbours]:
-        """Return the nearest images of each query code of `bits` bits, in total order (distance, image_id)."""
-        return self._indexes[bits].search(codes, k=k, max_distance=max_distance)
+    def _look_for_repeats(self, images: Sequence[NewImage]) -> dict[int, Near]:
+        """Return which images nearly repeat others, by their positions; those whose very bytes are known do not count."""
+        if not self._guard:
+            return {}
+        known = set(self.catalog.find_by_sha256([image.sha256 for image in images]))
+        fresh = {
+            image.sha256: at for at, image in reversed(list(enumerate(images))) if image.sha256 not in known
+        }
+        positions = sorted(fresh.values())
+        if not positions:
+            return {}
+        records = np.stack([record for at in positions if (record := images[at].record) is not None])
+        nears = self._guard.check(self._longest(records))
+        return {position: near for position, near in zip(positions, nears, strict=True) if near}
 
-    def code_of(self, image_id: int, *, bits: int) -> UInt8[np.ndarray, " bytes"] | None:
-        """Return the stored code of one image, or None when the catalog has none."""
-        if not self.hasher:
+    def _repeated_images(self, near: Mapping[int, Near]) -> dict[int, NearDuplicate]:
+        return {
+            position: NearDuplicate(
+                image_id=int(self.snapshot.image_ids(np.array([each.row]))[0]), distance=each.distance
+            )
+            for position, each in near.items()
+        }
+
+    def _new_guard(self) -> DuplicateGuard | None:
+        if self._snapshot is None or self._duplicates.policy is DuplicatePolicy.ALLOW:
             return None
-        record = self.catalog.get_record(image_id, hasher=self.hasher.identity)
-        return None if record is None else record[self.layout.record_slices[bits]]
+        guard = DuplicateGuard(self._snapshot.hasher.lengths[-1], self._duplicates)
+        rows = np.arange(self._snapshot.n_rows)
+        guard.admit(self._longest(self._snapshot.index.records(rows)))
+        guard.remove(self._snapshot.columns.removed_rows())
+        return guard
+
+    def _longest(self, records: UInt8[np.ndarray, "n record_bytes"]) -> UInt8[np.ndarray, "n bytes"]:
+        part = self.snapshot.layout.record_slices[self.snapshot.hasher.lengths[-1]]
+        return np.ascontiguousarray(records[:, part])
+
+    def _encode(self, images: Sequence[NewImage]) -> "Sequence[UInt8[np.ndarray, ' record_bytes'] | None]":
+        if self._snapshot is None or not images:
+            return [None] * len(images)
+        return list(self._snapshot.encode(np.stack([image.embedding for image in images])))
+
+    def _catch_up(self, sequence: int) -> None:
+        if self._snapshot is not None:
+            replay(self.catalog, self._snapshot)
+            if self._guard:  # whatever came, in the order of its rows
+                rows = np.arange(self._guard.n_rows, self._snapshot.n_rows)
+                self._guard.admit(self._longest(self._snapshot.index.records(rows)))
+        self._sequence = sequence
 
     def _forget_original(self, digest: bytes) -> None:
         try:
@@ -177,14 +250,11 @@ class Gallery:
         except PolyhashError:  # the image is gone all the same; a copy left behind harms nobody
             _LOG.exception("The copy of original %s could not be deleted.", digest.hex())
 
-    def _require_hasher(self) -> Hasher:
-        if not self.hasher:
-            raise PreconditionError(
-                "The store has no hasher yet, so its images have no codes. Run `polyhash train hasher` on the store.",
-                reason="NO_HASHER",
-            )
-        return self.hasher
 
-    def _index(self, image_ids: np.ndarray, records: np.ndarray) -> None:
-        for bits, codes in self.layout.split(records).items():
-            self._indexes[bits].add(image_ids, codes)
+def _refusal(image: NewImage, near: NearDuplicate) -> NearDuplicateError:
+    return NearDuplicateError(
+        f"{image.name} is nearly the same as image {near.image_id} (their codes differ in {near.distance} bits), and this "
+        "gallery refuses near duplicates. Delete that image first to replace it.",
+        image_id=near.image_id,
+        distance=near.distance,
+    )

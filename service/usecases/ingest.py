@@ -1,4 +1,4 @@
-"""Taking images into a gallery: read, recognise repeats, decode, embed, encode, commit.
+"""Taking images into a gallery: read, recognise repeats, decode, embed, commit.
 
 In: chunks of source images. Out: one outcome per image, in order, once it is durable and searchable or refused.
 Decoding runs beside the backbone; a bad image is reported and the run goes on. What was acknowledged before an
@@ -15,7 +15,7 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from service.errors import PolyhashError, UnreadableImageError
+from service.errors import NearDuplicateError, PolyhashError, UnreadableImageError
 from service.ports import Backbone
 from service.records import Acknowledgement, DecodedImage, NewImage, SourceImage
 from service.usecases.gallery import Gallery
@@ -143,21 +143,18 @@ class Ingestor:
         embeddings = self._backbone.extract(np.stack([prepared.square for _, prepared in fresh])).embeddings
         fits = np.abs(embeddings).max(axis=1) <= MAX_FLOAT16  # which NaN is not
         good = [item for item, fit in zip(fresh, fits, strict=True) if fit]
-        acknowledgements = iter(self._commit(good, embeddings[fits]) if good else [])
+        outcomes = iter(self._commit(good, embeddings[fits]) if good else [])
         return [
-            Accepted(name=read.image.name, acknowledgement=next(acknowledgements))
-            if fit
-            else Rejected(name=read.image.name, error=_unfit(self._backbone.identity))
+            _told(read.image.name, next(outcomes) if fit else _unfit(self._backbone.identity))
             for (read, _), fit in zip(fresh, fits, strict=True)
         ]
 
     def _commit(
         self, fresh: Sequence[tuple[_Read, _Prepared]], embeddings: Float32[np.ndarray, "n d"]
-    ) -> list[Acknowledgement]:
-        records = self._gallery.encode(embeddings) if self._gallery.hasher else [None] * len(fresh)
+    ) -> list[Acknowledgement | NearDuplicateError]:
         images = []
         contents = {}
-        for (read, prepared), embedding, record in zip(fresh, embeddings, records, strict=True):
+        for (read, prepared), embedding in zip(fresh, embeddings, strict=True):
             if read.content is not None:
                 contents[read.digest] = read.content
             images.append(
@@ -172,11 +169,17 @@ class Ingestor:
                     format=prepared.format,
                     labels=read.image.labels,
                     attributes=read.image.attributes,
+                    scores=read.image.scores,
                     embedding=embedding,
-                    record=record,
                 )
             )
         return self._gallery.add(images, contents)
+
+
+def _told(name: str, outcome: Acknowledgement | PolyhashError) -> Outcome:
+    if isinstance(outcome, PolyhashError):
+        return Rejected(name=name, error=outcome)
+    return Accepted(name=name, acknowledgement=outcome)
 
 
 def _unfit(backbone: str) -> PolyhashError:

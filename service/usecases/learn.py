@@ -1,19 +1,17 @@
-"""Learning a hasher from the embeddings of a store and giving every image its codes.
+"""What a hasher is learned from: the embeddings of a store with their labels.
 
-In: the catalog's embeddings and labels, and an estimator. Out: a registered, active hasher and its code records.
-The objective and its solver are `hashing`'s; files are the caller's.
+In: the catalog. Out: a training set with a digest for its provenance. The objective and its solver are `hashing`'s; encoding
+is `loading`'s and `rebuild`'s.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
 
 from service.errors import PreconditionError
-from service.ports import Catalog, Hasher
-from service.records import RecordChunk
+from service.ports import Catalog
 
 MIN_TRAINING_IMAGES = 2  # one embedding has no variance to code
 
@@ -56,30 +54,3 @@ def read_training_set(catalog: Catalog, *, backbone: str) -> TrainingSet:
             images=len(labels),
         )
     return TrainingSet(embeddings=np.concatenate(embeddings), labels=labels, digest=digest.hexdigest())
-
-
-def encode_catalog(
-    catalog: Catalog, hasher: Hasher, *, on_progress: Callable[[int, int], None] | None = None
-) -> int:
-    """Write code records of `hasher` for every stored embedding and make it the active hasher.
-
-    Args:
-        catalog: Where embeddings are read and records written, all in one transaction.
-        hasher: A registered hasher.
-        on_progress: Called with (images encoded, images in all).
-
-    Returns:
-        How many images got a code record.
-    """
-
-    def chunks() -> Iterator[RecordChunk]:
-        encoded, total = 0, catalog.counts().images
-        for chunk in catalog.embeddings(backbone=hasher.backbone_identity):
-            yield RecordChunk(
-                image_ids=chunk.image_ids, records=hasher.encode(chunk.embeddings.astype(np.float32))
-            )
-            encoded += len(chunk.image_ids)
-            if on_progress:
-                on_progress(encoded, total)
-
-    return catalog.replace_records(chunks(), hasher=hasher.identity)

@@ -1,132 +1,54 @@
-"""Searching: from an image, an image id or a code to ranked hits.
+"""Searching: from images, image ids or codes to ranked hits, counts by distance, and facets.
 
-In: a checked request. Out: hits in the total order (distance, image_id), with the sequence and model that answered.
-It leaves decoding, embedding and the index to its ports.
+In: checked requests. Out: hits in the total order (distance, image_id), with the snapshot and model that answered.
+It leaves encoding queries to `query_encoder`, choosing the hits to `ranking`, and columns to `columns`.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 
-from service.errors import InvalidArgumentError, NotFoundError
-from service.ports import Backbone, Neighbours
-from service.records import DecodedImage, ImageRow
+from hashing.index import Neighbours, Selection
+from service.errors import PolyhashError
+from service.usecases.facets import Facet
+from service.usecases.filters import ImageFilter
 from service.usecases.gallery import Gallery
-
-MAX_K = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageQuery:
-    """Search with a picture: its encoded bytes."""
-
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdQuery:
-    """Search with an image of the gallery, which is left out of its own answer."""
-
-    image_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeQuery:
-    """Search with a code of the searched length, or with a whole code record."""
-
-    code: bytes
-
-
-Query = ImageQuery | IdQuery | CodeQuery
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
-    """What to search for.
-
-    Attributes:
-        query: The picture, image or code.
-        bits: Code length to compare; None means the longest.
-        k: How many hits at most, 1..MAX_K.
-        max_distance: Largest distance in bits that still counts (inclusive), or None.
-        full: Whether hits carry their catalog rows.
-    """
-
-    query: Query
-    bits: int | None = None
-    k: int = 10
-    max_distance: int | None = None
-    full: bool = True
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAX_K:
-            raise InvalidArgumentError(
-                f"k must be from 1 to {MAX_K}, got {self.k}.", reason="K_OUT_OF_RANGE", field="k", k=self.k
-            )
-        if self.max_distance is not None and self.max_distance < 0:
-            raise InvalidArgumentError(
-                f"max_distance must be 0 or more bits, got {self.max_distance}.",
-                reason="MAX_DISTANCE_OUT_OF_RANGE",
-                field="max_distance",
-                max_distance=self.max_distance,
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One found image; `row` is None unless the request asked for full hits."""
-
-    image_id: int
-    distance: int
-    rank: int
-    row: ImageRow | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchAnswer:
-    """Ranked hits and what produced them.
-
-    Attributes:
-        hits: In the total order (distance, image_id); rank counts from 1.
-        bits: Code length that was compared.
-        code: The query's code of that length.
-        sequence: Last change of the gallery that this answer has seen.
-        hasher_identity: Model whose codes were compared.
-        timings_ms: Milliseconds per stage.
-    """
-
-    hits: tuple[Hit, ...]
-    bits: int
-    code: bytes
-    sequence: int
-    hasher_identity: str
-    timings_ms: Mapping[str, float]
+from service.usecases.queries import (
+    Cursor,
+    DistanceCounts,
+    EncodedPicture,
+    FacetAnswer,
+    Hit,
+    Neighbourhood,
+    SearchAnswer,
+    SearchRequest,
+)
+from service.usecases.query_encoder import QueryEncoder, Question, check_sequence, select
+from service.usecases.ranking import Found, funnel, nearest, page, within
+from service.usecases.snapshot import Snapshot
 
 
 class Searcher:
-    """Answers searches over one gallery."""
+    """Answers searches over one gallery. Every answer is of one snapshot."""
 
-    def __init__(
-        self, gallery: Gallery, backbone: Backbone, *, decode: Callable[[bytes], DecodedImage]
-    ) -> None:
+    def __init__(self, gallery: Gallery, encoder: QueryEncoder) -> None:
         self._gallery = gallery
-        self._backbone = backbone
-        self._decode = decode
+        self._encoder = encoder
 
-    def encode(self, content: bytes) -> UInt8[np.ndarray, " record_bytes"]:
-        """Return the code record of a picture.
+    def encode(self, content: bytes) -> EncodedPicture:
+        """Return the codes of a picture.
 
         Raises:
             ImageError: The bytes are no image.
             PreconditionError: The store has no hasher yet.
         """
-        square = self._backbone.prepare(self._decode(content).pixels)
-        records = self._gallery.encode(self._backbone.extract(square[np.newaxis]).embeddings)
-        record: UInt8[np.ndarray, " record_bytes"] = records[0]
-        return record
+        snapshot = self._gallery.snapshot
+        return EncodedPicture(
+            record=self._encoder.encode(snapshot, content),
+            layout=snapshot.layout,
+            hasher_identity=snapshot.hasher.identity,
+        )
 
     def search(self, request: SearchRequest) -> SearchAnswer:
         """Answer a request.
@@ -134,75 +56,111 @@ class Searcher:
         Raises:
             ImageError: The query's bytes are no image.
             InvalidArgumentError: Length not in the model, or a code of the wrong size.
-            NotFoundError: The query image id is not in the gallery.
+            NotFoundError: The query's image id is not in the gallery.
+            PreconditionError: The store has no hasher yet, or has not come to the asked sequence.
+            ConflictError: The model of a page is not in use any more.
+        """
+        (answer,) = self.search_batch([request])
+        if isinstance(answer, PolyhashError):
+            raise answer
+        return answer
+
+    def search_batch(self, requests: Sequence[SearchRequest]) -> list[SearchAnswer | PolyhashError]:
+        """Answer requests from one snapshot; those that differ in their query alone share one pass over the codes.
+
+        A request that cannot be answered gives its error and does not spoil the others.
+
+        Raises:
             PreconditionError: The store has no hasher yet.
         """
-        bits = self._gallery.check_bits(request.bits)
-        sequence = self._gallery.sequence
+        snapshot = self._gallery.snapshot
         started = time.perf_counter()
-        code = self._code(request.query, bits)
+        asked = self._encoder.questions(snapshot, requests)
         encoded = time.perf_counter()
-        neighbours = self._neighbours(code, request, bits)
+        found = iter(_answers(snapshot, [each for each in asked if isinstance(each, Question)]))
+        outcomes = [next(found) if isinstance(each, Question) else each for each in asked]
         searched = time.perf_counter()
-        hits = self._hits(neighbours, full=request.full)
+        timings = {"encode": 1e3 * (encoded - started), "index": 1e3 * (searched - encoded)}
+        answers: list[SearchAnswer | PolyhashError] = []
+        for question, outcome in zip(asked, outcomes, strict=True):
+            if isinstance(question, Question) and isinstance(outcome, Found):
+                answers.append(self._answer(snapshot, question, outcome, timings))
+            elif isinstance(outcome, PolyhashError):
+                answers.append(outcome)
+        return answers
+
+    def count(self, request: SearchRequest) -> DistanceCounts:
+        """Return how many images there are at each distance up to `max_distance`, however many; k plays no part.
+
+        Raises:
+            PolyhashError: As for `search`.
+        """
+        snapshot = self._gallery.snapshot
+        question = self._encoder.question(snapshot, request)
+        found = within(snapshot, question)
+        reach = question.bits if request.max_distance is None else min(request.max_distance, question.bits)
+        return DistanceCounts(
+            counts=tuple(np.bincount(found.distances, minlength=reach + 1).tolist()),
+            bits=question.bits,
+            sequence=question.sequence,
+            generation=snapshot.generation,
+            tally=question.tally,
+        )
+
+    def facets(
+        self,
+        facets: Sequence[Facet],
+        *,
+        image_filter: ImageFilter | None = None,
+        around: Neighbourhood | None = None,
+        min_sequence: int = 0,
+    ) -> FacetAnswer:
+        """Return how the images that pass a filter, or those of them around a query, spread over columns.
+
+        Raises:
+            PolyhashError: As for `search`.
+        """
+        snapshot = self._gallery.snapshot
+        sequence = check_sequence(snapshot, min_sequence)
+        if around is None:
+            among, tally = select(snapshot, image_filter)
+        else:
+            question = self._encoder.question(snapshot, around.request(image_filter))
+            if around.k is None:
+                rows = within(snapshot, question).rows
+            else:
+                rows = np.sort(nearest(snapshot, [question])[0].neighbours.rows)
+            among, tally = Selection(rows=rows, n_rows=snapshot.n_rows), question.tally
+        return FacetAnswer(
+            facets=tuple(snapshot.columns.facet(facet, among=among) for facet in facets),
+            images=len(snapshot) if among is None else len(among),
+            sequence=sequence,
+            generation=snapshot.generation,
+            tally=tally,
+        )
+
+    def _answer(
+        self, snapshot: Snapshot, question: Question, found: Found, timings: dict[str, float]
+    ) -> SearchAnswer:
+        started = time.perf_counter()
+        hits = self._hits(snapshot, found.neighbours, full=question.request.full)
         return SearchAnswer(
             hits=hits,
-            bits=bits,
-            code=code.tobytes(),
-            sequence=sequence,
-            hasher_identity=self._gallery.hasher_identity,
-            timings_ms={
-                "encode": 1e3 * (encoded - started),
-                "index": 1e3 * (searched - encoded),
-                "rows": 1e3 * (time.perf_counter() - searched),
-            },
+            bits=question.bits,
+            lengths=found.lengths,
+            code=question.code.tobytes(),
+            sequence=question.sequence,
+            generation=snapshot.generation,
+            hasher_identity=question.hasher,
+            tally=question.tally,
+            candidates=found.n_candidates,
+            exact=found.exact,
+            next_page=_next_page(question, hits) if found.more else None,
+            timings_ms=timings | {"rows": 1e3 * (time.perf_counter() - started)},
         )
 
-    def _code(self, query: Query, bits: int) -> UInt8[np.ndarray, " bytes"]:
-        match query:
-            case ImageQuery(content=content):
-                return self.encode(content)[self._gallery.layout.record_slices[bits]]
-            case IdQuery(image_id=image_id):
-                code = self._gallery.code_of(image_id, bits=bits)
-                if code is None:
-                    raise NotFoundError(
-                        f"No image {image_id} with a code in the gallery. List the images to see which there are.",
-                        reason="IMAGE_NOT_FOUND",
-                        field="image_id",
-                        image_id=image_id,
-                    )
-                return code
-            case CodeQuery(code=content):
-                return self._checked_code(content, bits)
-
-    def _checked_code(self, content: bytes, bits: int) -> UInt8[np.ndarray, " bytes"]:
-        layout = self._gallery.layout
-        code = np.frombuffer(content, dtype=np.uint8)
-        if len(code) == layout.record_bytes:
-            code = code[layout.record_slices[bits]]
-        elif len(code) != bits // 8:
-            raise InvalidArgumentError(
-                f"A code of {bits} bits has {bits // 8} bytes and a whole record {layout.record_bytes}, "
-                f"got {len(code)} bytes.",
-                reason="CODE_SIZE",
-                field="code",
-                expected_bytes=bits // 8,
-                actual_bytes=len(code),
-            )
-        return code
-
-    def _neighbours(self, code: np.ndarray, request: SearchRequest, bits: int) -> Neighbours:
-        query = request.query
-        own_id = query.image_id if isinstance(query, IdQuery) else None
-        k = request.k + (own_id is not None)  # room for the query itself, which is dropped below
-        found = self._gallery.search(code[np.newaxis], bits=bits, k=k, max_distance=request.max_distance)[0]
-        keep = found.image_ids != own_id if own_id is not None else np.ones(len(found.image_ids), dtype=bool)
-        return Neighbours(
-            image_ids=found.image_ids[keep][: request.k], distances=found.distances[keep][: request.k]
-        )
-
-    def _hits(self, found: Neighbours, *, full: bool) -> tuple[Hit, ...]:
-        image_ids = found.image_ids.tolist()
+    def _hits(self, snapshot: Snapshot, found: Neighbours, *, full: bool) -> tuple[Hit, ...]:
+        image_ids = snapshot.image_ids(found.rows).tolist()
         rows = self._gallery.catalog.get_images(image_ids) if full else {}
         return tuple(
             Hit(image_id=image_id, distance=distance, rank=rank, row=rows.get(image_id))
@@ -210,3 +168,38 @@ class Searcher:
                 zip(image_ids, found.distances.tolist(), strict=True), start=1
             )
         )
+
+
+def _answers(snapshot: Snapshot, questions: Sequence[Question]) -> list[Found | PolyhashError]:
+    """Return what was found, in order; equal options in a row are searched for together."""
+    found: list[Found | PolyhashError] = []
+    start = 0
+    while start < len(questions):
+        first = questions[start]
+        end = start + 1
+        while end < len(questions) and questions[end].shares_pass_with(first):
+            end += 1
+        some = questions[start:end]
+        if first.request.paged:
+            found += [_page_or_error(snapshot, question) for question in some]
+        else:
+            found += funnel(snapshot, some) if first.request.auto else nearest(snapshot, some)
+        start = end
+    return found
+
+
+def _page_or_error(snapshot: Snapshot, question: Question) -> Found | PolyhashError:
+    try:
+        return page(snapshot, question)
+    except PolyhashError as error:
+        return error
+
+
+def _next_page(question: Question, hits: Sequence[Hit]) -> Cursor:
+    after, last = question.request.after, hits[-1]
+    return Cursor(
+        distance=last.distance,
+        image_id=last.image_id,
+        sequence=after.sequence if after else question.sequence,
+        hasher=question.hasher,
+    )

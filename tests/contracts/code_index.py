@@ -4,6 +4,7 @@ In: `make_index(bits)` and the lengths, given by a subclass of `CodeIndexContrac
 Leaves to the test modules what only one kind of index can do or refuse.
 """
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashing.errors import CodeShapeError, HashingError
-from hashing.index import CodeIndex, Neighbours
+from hashing.index import CodeIndex, Neighbours, Selection
 
 OPERATIONS = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), st.integers(0, 30), st.integers(1, 5)),
+        st.tuples(st.just("add"), st.integers(0, 30), st.none()),
+        st.tuples(st.just("select"), st.floats(0, 1), st.none()),
         st.tuples(st.just("remove"), st.lists(st.integers(0, 120), max_size=20), st.none()),
         st.tuples(st.just("search"), st.integers(1, 60), st.one_of(st.none(), st.integers(0, 20))),
     ),
@@ -29,18 +31,17 @@ OPERATIONS = st.lists(
 def nearest(
     held: dict[int, bytes], query: bytes, *, k: int, max_distance: int | None = None
 ) -> list[tuple[int, int]]:
-    """Return the k first (distance, image_id) by sorting all of them."""
+    """Return the k first (distance, row) by sorting all of them."""
     ranked = sorted(
-        ((int.from_bytes(query) ^ int.from_bytes(code)).bit_count(), image_id)
-        for image_id, code in held.items()
+        ((int.from_bytes(query) ^ int.from_bytes(code)).bit_count(), row) for row, code in held.items()
     )
     return [hit for hit in ranked if max_distance is None or hit[0] <= max_distance][:k]
 
 
 def pairs(hits: Neighbours) -> list[tuple[int, int]]:
     assert hits.distances.dtype == np.int32
-    assert hits.image_ids.dtype == np.int64
-    return list(zip(hits.distances.tolist(), hits.image_ids.tolist(), strict=True))
+    assert hits.rows.dtype == np.int64
+    return list(zip(hits.distances.tolist(), hits.rows.tolist(), strict=True))
 
 
 def few_codes(rng: np.random.Generator, n: int, bits: int, *, distinct: int = 5) -> np.ndarray:
@@ -53,6 +54,21 @@ def scattered_codes(rng: np.random.Generator, n: int, bits: int) -> np.ndarray:
     return rng.integers(0, 256, (n, bits // 8), dtype=np.uint8)
 
 
+def chosen(rng: np.random.Generator, n_rows: int, share: float) -> Selection:
+    """Return about this share of the rows, given as a mask or as rows."""
+    mask = rng.random(n_rows) < share
+    given = {"mask": mask} if rng.random() < 0.5 else {"rows": np.flatnonzero(mask)}
+    return Selection(n_rows=n_rows, **given)
+
+
+def scanned(index: CodeIndex, query: np.ndarray, among: Selection | None) -> list[tuple[int, int]]:
+    """Return what a scan finds, as (distance, row), nearest first."""
+    rows, distances = index.scan(query, among=among)
+    assert (rows.dtype, distances.dtype) == (np.int64, np.int32)
+    assert rows.tolist() == sorted(rows.tolist())
+    return sorted(zip(distances.tolist(), rows.tolist(), strict=True))
+
+
 class CodeIndexContract:
     """Subclasses give `make_index` and a fixture `bits` over the lengths they take."""
 
@@ -63,15 +79,16 @@ class CodeIndexContract:
         return np.random.default_rng(bits)
 
     def filled(self, bits: int, codes: np.ndarray) -> tuple[CodeIndex, dict[int, bytes]]:
-        """Return an index of these codes, and what it holds, under ids 3, 5, 7, ..."""
+        """Return an index of these codes, and what it holds by row."""
         index = self.make_index(bits)
-        image_ids = 3 + 2 * np.arange(len(codes))
-        index.add(image_ids, codes)
-        return index, dict(zip(image_ids.tolist(), map(bytes, codes), strict=True))
+        index.add(codes)
+        return index, dict(enumerate(map(bytes, codes)))
 
     def test_an_index_tells_its_length_and_size(self, bits, rng):
         index, _ = self.filled(bits, scattered_codes(rng, 7, bits))
-        assert (index.bits, len(index)) == (bits, 7)
+        assert (index.bits, index.n_rows, len(index)) == (bits, 7, 7)
+        index.remove(np.array([6, 2]))
+        assert (index.n_rows, len(index)) == (7, 5)
 
     def test_an_empty_index_finds_nothing(self, bits, rng):
         index = self.make_index(bits)
@@ -86,10 +103,10 @@ class CodeIndexContract:
         expected = [nearest(held, bytes(query), k=k) for query in xq]
         assert [pairs(hits) for hits in index.search(xq, k=k)] == expected
 
-    def test_equal_codes_come_in_the_order_of_their_ids(self, bits):
+    def test_equal_codes_come_in_the_order_of_their_rows(self, bits):
         index, _ = self.filled(bits, np.full((50, bits // 8), 0b1010, dtype=np.uint8))
         (hits,) = index.search(np.zeros((1, bits // 8), dtype=np.uint8), k=4)
-        assert pairs(hits) == [(2 * bits // 8, image_id) for image_id in (3, 5, 7, 9)]
+        assert pairs(hits) == [(2 * bits // 8, row) for row in range(4)]
 
     @pytest.mark.parametrize("codes", [few_codes, scattered_codes])
     def test_max_distance_is_inclusive(self, bits, rng, codes):
@@ -102,9 +119,8 @@ class CodeIndexContract:
 
     def test_a_code_finds_itself_at_distance_zero(self, bits, rng):
         xb = np.unique(scattered_codes(rng, 40, bits), axis=0)
-        index, _ = self.filled(bits, xb)
-        found = [pairs(hits) for hits in index.search(xb, k=5, max_distance=0)]
-        assert found == [[(0, 3 + 2 * row)] for row in range(len(xb))]
+        found = [pairs(hits) for hits in self.filled(bits, xb)[0].search(xb, k=5, max_distance=0)]
+        assert found == [[(0, row)] for row in range(len(xb))]
 
     def test_a_batch_answers_like_one_by_one(self, bits, rng):
         index, _ = self.filled(bits, few_codes(rng, 200, bits))
@@ -114,19 +130,19 @@ class CodeIndexContract:
         assert [pairs(hits) for hits in index.search(xq, k=9)] == one_by_one
         assert index.search(xq[:0], k=9) == []
 
-    def test_removed_ids_are_never_found_again(self, bits, rng):
+    def test_removed_rows_are_never_found_again(self, bits, rng):
         index, held = self.filled(bits, few_codes(rng, 80, bits))
         gone = list(held)[::3]
         assert index.remove(np.array(gone)) == len(gone)
-        for image_id in gone:
-            del held[image_id]
+        for row in gone:
+            del held[row]
         query = scattered_codes(rng, 1, bits)
         assert len(index) == len(held)
         assert pairs(index.search(query, k=200)[0]) == nearest(held, bytes(query[0]), k=200)
 
     def test_remove_counts_only_what_was_live(self, bits, rng):
         index, _ = self.filled(bits, few_codes(rng, 10, bits))
-        assert index.remove(np.array([5, 5, 4, 999, -1])) == 1
+        assert index.remove(np.array([5, 5, 10, 999, -1])) == 1
         assert index.remove(np.array([5, 3])) == 1
         assert index.remove(np.empty(0, dtype=np.int64)) == 0
         assert len(index) == 8
@@ -136,8 +152,8 @@ class CodeIndexContract:
         index, held = self.filled(bits, codes)
         assert index.remove(np.array(list(held))) == 10
         assert (len(index), pairs(index.search(codes[:1], k=3)[0])) == (0, [])
-        index.add(np.array([100]), codes[:1])
-        assert pairs(index.search(codes[:1], k=3)[0]) == [(0, 100)]
+        index.add(codes[:1])
+        assert pairs(index.search(codes[:1], k=3)[0]) == [(0, 10)]
 
     @settings(
         max_examples=40,
@@ -150,21 +166,23 @@ class CodeIndexContract:
     def test_any_order_of_operations_answers_like_a_plain_sort(self, bits, operations, seed):
         rng = np.random.default_rng(seed)
         pool = scattered_codes(rng, 4, bits)
-        index, held, next_id = self.make_index(bits), {}, 0
-        for name, amount, extra in operations:
+        index, held, among = self.make_index(bits), {}, None
+        for name, amount, limit in operations:
             if name == "add":
-                image_ids = next_id + extra * np.arange(amount)
                 codes = pool[rng.integers(0, 4, amount)]
-                index.add(image_ids, codes)
-                held |= dict(zip(image_ids.tolist(), map(bytes, codes), strict=True))
-                next_id += extra * amount
+                held |= dict(enumerate(map(bytes, codes), start=index.n_rows))
+                index.add(codes)
             elif name == "remove":
                 assert index.remove(np.array(amount, dtype=np.int64)) == len(held.keys() & set(amount))
-                held = {image_id: code for image_id, code in held.items() if image_id not in amount}
+                held = {row: code for row, code in held.items() if row not in amount}
+            elif name == "select":
+                among = chosen(rng, index.n_rows, amount)
             else:
                 query = pool[:1] ^ rng.integers(0, 2, (1, bits // 8), dtype=np.uint8)
-                (hits,) = index.search(query, k=amount, max_distance=extra)
-                assert pairs(hits) == nearest(held, bytes(query[0]), k=amount, max_distance=extra)
+                (hits,) = index.search(query, k=amount, max_distance=limit, among=among)
+                found = held if among is None else {row: held[row] for row in held.keys() & set(among.rows)}
+                assert pairs(hits) == nearest(found, bytes(query[0]), k=amount, max_distance=limit)
+                assert scanned(index, query[0], among) == nearest(found, bytes(query[0]), k=len(held))
             assert len(index) == len(held)
 
     @pytest.mark.parametrize("batch", [300, 5000])
@@ -177,7 +195,7 @@ class CodeIndexContract:
         for start in range(0, len(xb), batch):
             new = np.arange(start, min(start + batch, len(xb)))
             gone = rng.integers(0, len(xb) if start == 5000 else start + 1, batch // 4)
-            index.add(new, xb[new])
+            index.add(xb[new])
             live[new] = True
             assert index.remove(gone) == np.count_nonzero(live[np.unique(gone)])
             live[gone] = False
@@ -189,8 +207,51 @@ class CodeIndexContract:
                 for hits, row in zip(index.search(xq, k=k), distances, strict=True):
                     order = np.flatnonzero(live)
                     order = order[np.lexsort((order, row[order]))][:k]
-                    np.testing.assert_array_equal(hits.image_ids, order)
+                    np.testing.assert_array_equal(hits.rows, order)
                     np.testing.assert_array_equal(hits.distances, row[order])
+        assert index.n_rows == 15_000
+        np.testing.assert_array_equal(index.codes(np.arange(15_000)), xb)  # removed ones included
+
+    @pytest.mark.parametrize("codes", [few_codes, scattered_codes])
+    @pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.1, 0.01, 0.001, 0.0])
+    def test_a_selection_is_searched_exactly(self, bits, rng, codes, share):
+        xb, xq = codes(rng, 12_000, bits), codes(rng, 3, bits)
+        distances = np.bitwise_count(xq[:, None] ^ xb[None]).sum(axis=2, dtype=np.int64)
+        index = self.make_index(bits)
+        for part in np.split(xb[:11_000], [7000, 10_000]):
+            index.add(part)
+        among = chosen(rng, 11_000, share)
+        live = np.append(among.mask, np.zeros(1000, dtype=bool))
+        index.add(xb[11_000:])  # after the selection was made: never found in it
+        for gone in (np.empty(0, dtype=np.int64), np.arange(0, 9000, 100), np.arange(0, 11_500, 3)):
+            index.remove(gone)
+            live[gone] = False
+            order = np.flatnonzero(live)
+            rows, counted = index.scan(xq[0], among=among)
+            np.testing.assert_array_equal(rows, order)
+            np.testing.assert_array_equal(counted, distances[0, order])
+            for k, limit in ((1, None), (10, None), (10, bits // 3), (3000, None), (20_000, bits // 2)):
+                found = index.search(xq, k=k, max_distance=limit, among=among)
+                for hits, row in zip(found, distances, strict=True):
+                    first = order[np.lexsort((order, row[order]))][:k]
+                    first = first if limit is None else first[row[first] <= limit]
+                    np.testing.assert_array_equal(hits.rows, first)
+                    np.testing.assert_array_equal(hits.distances, row[first])
+
+    def test_codes_come_in_the_order_asked_for(self, bits, rng):
+        xb = scattered_codes(rng, 20, bits)
+        index = self.make_index(bits)
+        index.add(xb[:15])
+        index.add(xb[15:])
+        rows = np.array([19, 0, 7, 0, 16])
+        np.testing.assert_array_equal(index.codes(rows), xb[rows])
+
+    def test_codes_outlive_their_index(self, bits, rng):
+        xb = scattered_codes(rng, 5000, bits)
+        kept = self.filled(bits, xb)[0].codes(np.arange(5000))
+        gc.collect()
+        self.filled(bits, scattered_codes(rng, 5000, bits))  # would take the memory that is free again
+        np.testing.assert_array_equal(kept, xb)
 
     @pytest.mark.usefixtures("hasty_threads")
     def test_searches_beside_an_add_see_whole_batches(self, bits, rng):
@@ -211,7 +272,7 @@ class CodeIndexContract:
         def write() -> None:
             nonlocal added
             for start in range(0, len(xb), batch):
-                index.add(np.arange(start, start + batch), xb[start : start + batch])
+                index.add(xb[start : start + batch])
                 added += 1
 
         assert all(self.looks_beside(write, look))
@@ -225,20 +286,20 @@ class CodeIndexContract:
         leaving = order[0:1400:2]  # every other one of the nearest, nearest first
         staying = [row for row in order if row not in set(leaving)]
         index, removed = self.make_index(bits), 0
-        index.add(np.arange(len(xb)), xb)
+        index.add(xb)
 
         def look() -> bool:
             before = removed
-            hits = [image_id for _, image_id in pairs(index.search(query, k=k)[0])]
-            stayed = [image_id for image_id in hits if image_id not in set(leaving)]
+            hits = [row for _, row in pairs(index.search(query, k=k)[0])]
+            stayed = [row for row in hits if row not in set(leaving)]
             return (
                 len(hits) == k and not set(hits) & set(leaving[:before]) and stayed == staying[: len(stayed)]
             )
 
         def write() -> None:
             nonlocal removed
-            for image_id in leaving:
-                index.remove(np.array([image_id]))
+            for row in leaving:
+                index.remove(np.array([row]))
                 removed += 1
 
         assert all(self.looks_beside(write, look))
@@ -274,9 +335,11 @@ class CodeIndexContract:
         codes = np.zeros((1, bits // 8 + 1), dtype=np.uint8)
         message = f"Index holds {bits}-bit codes, got {bits + 8}-bit. Take the {bits}-bit part"
         with pytest.raises(CodeShapeError, match=message):
-            index.add(np.array([1]), codes)
+            index.add(codes)
         with pytest.raises(CodeShapeError, match=message):
             index.search(codes, k=1)
+        with pytest.raises(CodeShapeError, match=message):
+            index.scan(codes[0])
 
     def test_a_k_below_one_is_refused(self, bits):
         with pytest.raises(HashingError, match="k must be at least 1, got 0"):
@@ -285,18 +348,3 @@ class CodeIndexContract:
     def test_a_negative_max_distance_is_refused(self, bits):
         with pytest.raises(HashingError, match="max_distance must be at least 0 bits, got -1"):
             self.make_index(bits).search(np.zeros((1, bits // 8), dtype=np.uint8), k=1, max_distance=-1)
-
-    def test_ids_that_do_not_ascend_are_refused_and_nothing_is_added(self, bits):
-        index = self.make_index(bits)
-        codes = np.zeros((3, bits // 8), dtype=np.uint8)
-        with pytest.raises(HashingError, match="id 4 at position 2 follows id 4"):
-            index.add(np.array([1, 4, 4]), codes)
-        assert len(index) == 0
-
-    def test_ids_are_never_used_again(self, bits):
-        index = self.make_index(bits)
-        codes = np.zeros((2, bits // 8), dtype=np.uint8)
-        index.add(np.array([1, 2]), codes)
-        index.remove(np.array([1, 2]))
-        with pytest.raises(HashingError, match="id 2 at position 0 follows id 2"):
-            index.add(np.array([2, 3]), codes)

@@ -1,35 +1,46 @@
 """Small, honest stand-ins for the ports, and an application made of them behind a real gRPC server.
 
 In: nothing but settings. Out: objects that compute simply what the real ones compute well, so that tests of use cases
-and of the wire need no torch, FAISS, SQL or disk. MemoryCatalog has a file of its own.
+and of the wire need no torch, SQL or disk. MemoryCatalog has a file of its own.
 """
 
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float16, Float32, UInt8
 from PIL import Image
 
-from hashing.codes import hamming_distances, pack_codes
+from hashing.codes import pack_codes
+from hashing.index_records import RecordIndex
 from hashing.layout import CodeLayout
 from service.application import Application
-from service.errors import NotFoundError
-from service.ports import CodeIndex, Hasher, Neighbours
-from service.records import Features, Preprocessing
+from service.errors import ConflictError, DataLossError, NotFoundError
+from service.ports import Hasher
+from service.records import BuiltGeneration, Features, GenerationFiles, Preprocessing
 from service.rpc.server import Server
 from service.rpc.settings import ServerSettings
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import Ingestor
+from service.usecases.loading import load_snapshot, read_snapshot
+from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
+from service.usecases.query_encoder import QueryEncoder
+from service.usecases.rebuild import Rebuilder
 from service.usecases.search import Searcher
+from service.usecases.verify import verify_store
 from service.vision.images import decode_image, thumbnail_jpeg
 from tests.contracts.memory_catalog import MemoryCatalog
 
+T = TypeVar("T")
+
 SIDE_PX = 8
-FIRST_ID = 1001  # that MemoryCatalog gives
+FIRST_ID = 1  # that a catalog gives
 
 
 class FakeBackbone:
@@ -79,42 +90,6 @@ class FakeHasher:
         return pack_codes((embeddings - 0.5) @ projection)
 
 
-class BruteForceIndex:
-    """Compares with every code."""
-
-    def __init__(self, bits: int) -> None:
-        self.bits = bits
-        self._codes: dict[int, UInt8[np.ndarray, " bytes"]] = {}
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def add(self, image_ids: Int64[np.ndarray, " n"], codes: UInt8[np.ndarray, "n bytes"]) -> None:
-        self._codes.update(zip(image_ids.tolist(), codes, strict=True))
-
-    def remove(self, image_ids: Int64[np.ndarray, " n"]) -> int:
-        return sum(self._codes.pop(image_id, None) is not None for image_id in image_ids.tolist())
-
-    def search(
-        self, codes: UInt8[np.ndarray, "nq bytes"], *, k: int, max_distance: int | None = None
-    ) -> list[Neighbours]:
-        limit = self.bits if max_distance is None else max_distance
-        found = []
-        for code in codes:
-            pairs = sorted(
-                (int(hamming_distances(code[None], other[None])[0, 0]), image_id)
-                for image_id, other in self._codes.items()
-            )
-            pairs = [pair for pair in pairs if pair[0] <= limit][:k]
-            found.append(
-                Neighbours(
-                    image_ids=np.array([image_id for _, image_id in pairs], dtype=np.int64),
-                    distances=np.array([distance for distance, _ in pairs], dtype=np.int32),
-                )
-            )
-        return found
-
-
 class MemoryOriginals:
     """Keeps copies in a dict."""
 
@@ -133,22 +108,121 @@ class MemoryOriginals:
         self._contents.pop(digest, None)
 
 
-def new_index(bits: int) -> CodeIndex:
-    return BruteForceIndex(bits)
+class MemoryGenerations:
+    """Keeps generations in a dict; a number in `damaged` cannot be read."""
+
+    def __init__(self) -> None:
+        self._files: dict[int, tuple[str, GenerationFiles]] = {}
+        self.damaged: set[int] = set()
+        self.aside: list[int] = []
+
+    def write(self, number: int, files: GenerationFiles) -> str:
+        if number in self._files:
+            raise ConflictError(f"There is a generation {number}.", reason="GENERATION_EXISTS")
+        digest = hashlib.sha256(repr((number, files.facts)).encode()).hexdigest()
+        self._files[number] = digest, files
+        return digest
+
+    def read(self, number: int, *, manifest_sha256: str) -> GenerationFiles:
+        if number not in self._files:
+            raise NotFoundError(f"No generation {number}.", reason="GENERATION_NOT_FOUND")
+        digest, files = self._files[number]
+        if number in self.damaged or digest != manifest_sha256:
+            raise DataLossError(f"Generation {number} is damaged.", reason="GENERATION_DAMAGED")
+        return files
+
+    def numbers(self) -> list[int]:
+        return sorted(self._files)
+
+    def quarantine(self, number: int) -> str:
+        if number not in self._files:
+            raise NotFoundError(f"No generation {number}.", reason="GENERATION_NOT_FOUND")
+        del self._files[number]
+        self.aside.append(number)
+        return f"quarantine-{number}"
+
+    def delete(self, number: int) -> None:
+        self._files.pop(number, None)
+
+    def clean(self, keep: Collection[int]) -> list[str]:
+        gone = [number for number in self._files if number not in keep]
+        for number in gone:
+            del self._files[number]
+        return [str(number) for number in gone]
+
+
+class MemoryWorkers:
+    """Does at once, in this thread, what others do in processes of their own."""
+
+    def __init__(self, catalog: MemoryCatalog, generations: MemoryGenerations, hashers: list[Hasher]) -> None:
+        self._catalog, self._generations = catalog, generations
+        self.hashers = {hasher.identity: hasher for hasher in hashers}
+
+    def encode(
+        self, embeddings: Float16[np.ndarray, "n d"], *, hasher: str
+    ) -> "Future[UInt8[np.ndarray, 'n record_bytes']]":
+        return _done(self.hashers[hasher].encode(embeddings.astype(np.float32)))
+
+    def build_generation(self, number: int, *, hasher: str) -> Future[BuiltGeneration]:
+        snapshot = read_snapshot(
+            self._catalog, self.hashers[hasher], index_factory=RecordIndex, complete=True
+        )
+        return _done(
+            BuiltGeneration(
+                number=number,
+                built_to=snapshot.sequence,
+                images=len(snapshot),
+                manifest_sha256=self._generations.write(number, snapshot.to_files()),
+            )
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def _done(result: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(result)
+    return future
+
+
+def new_gallery(
+    *,
+    hasher: Hasher | None,
+    catalog: MemoryCatalog | None = None,
+    originals: MemoryOriginals | None = None,
+    generations: MemoryGenerations | None = None,
+) -> Gallery:
+    """Return a gallery over a store in memory, with all that its catalog holds."""
+    catalog = catalog or MemoryCatalog()
+    snapshot = None
+    if hasher:
+        snapshot = load_snapshot(
+            catalog,
+            generations or MemoryGenerations(),
+            hasher,
+            index_factory=RecordIndex,
+            writable=True,
+        )
+    return Gallery(
+        catalog,
+        originals or MemoryOriginals(),
+        backbone_identity=FakeBackbone.identity,
+        snapshot=snapshot,
+    )
 
 
 def new_application(*, hasher: Hasher | None, backbone: FakeBackbone | None = None) -> Application:
     """Return an application over an empty store in memory."""
-    catalog, originals, backbone = MemoryCatalog(), MemoryOriginals(), backbone or FakeBackbone()
-    gallery = Gallery(
-        catalog, originals, backbone_identity=backbone.identity, hasher=hasher, index_factory=new_index
-    )
-    gallery.load()
+    catalog, originals, generations = MemoryCatalog(), MemoryOriginals(), MemoryGenerations()
+    backbone = backbone or FakeBackbone()
+    gallery = new_gallery(hasher=hasher, catalog=catalog, originals=originals, generations=generations)
+    workers = MemoryWorkers(catalog, generations, [hasher] if hasher else [])
     return Application(
         catalog=catalog,
         backbone=backbone,
         gallery=gallery,
-        searcher=Searcher(gallery, backbone, decode=decode_image),
+        searcher=Searcher(gallery, QueryEncoder(backbone, decode=decode_image)),
         ingestor=Ingestor(gallery, backbone, decode=decode_image),
         pictures=Pictures(
             catalog,
@@ -157,6 +231,22 @@ def new_application(*, hasher: Hasher | None, backbone: FakeBackbone | None = No
             thumbnail_jpeg=lambda content, side_px: thumbnail_jpeg(
                 decode_image(content).pixels, side_px=side_px
             ),
+        ),
+        rebuilder=Rebuilder(
+            gallery,
+            generations,
+            workers,
+            find_hasher=workers.hashers.__getitem__,
+            index_factory=RecordIndex,
+        ),
+        operations=Operations(),
+        verify=lambda report: verify_store(
+            catalog,
+            generations,
+            originals,
+            hasher=gallery.hasher,
+            index_factory=RecordIndex,
+            report=report,
         ),
     )
 

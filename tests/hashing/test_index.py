@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hashing.errors import CodeLengthError, CodeShapeError, HashingError
-from hashing.index import check_codes, check_new_ids
+from hashing.index import Selection, check_codes
 from hashing.index_bucket import BucketIndex
 from hashing.index_build import build_index
 from hashing.index_flat import FlatIndex
@@ -45,27 +45,31 @@ def test_a_view_of_records_becomes_contiguous():
     np.testing.assert_array_equal(codes, [[4, 5, 6, 7], [16, 17, 18, 19]])
 
 
-def test_as_many_ids_as_codes_are_needed():
-    with pytest.raises(
-        HashingError, match=r"Expected 2 integer ids, one per code, got int64 of shape \(3,\)"
-    ):
-        check_new_ids(np.arange(3), n_codes=2, last_id=-1)
+def test_a_selection_knows_its_rows_and_its_mask():
+    mask = np.array([True, False, True, False])
+    for selection in (Selection(mask=mask, n_rows=4), Selection(rows=np.array([0, 2]), n_rows=4)):
+        assert (len(selection), selection.share, selection.rows.tolist()) == (2, 0.5, [0, 2])
+        np.testing.assert_array_equal(selection.mask, mask)
+    assert Selection(mask=mask[:0], n_rows=0).share == 0
 
 
-def test_ids_must_be_integers():
-    with pytest.raises(HashingError, match="Expected 2 integer ids, one per code, got float64"):
-        check_new_ids(np.zeros(2), n_codes=2, last_id=-1)
+@pytest.mark.parametrize(
+    "given", [{}, {"mask": np.ones(3, dtype=bool)}, {"mask": np.ones(4, dtype=bool), "rows": np.arange(4)}]
+)
+def test_a_selection_takes_either_a_mask_of_all_rows_or_rows(given):
+    with pytest.raises(HashingError, match="takes either a mask as long as n_rows, or rows"):
+        Selection(n_rows=4, **given)
 
 
 @pytest.mark.parametrize("bits", [16, 64])
 def test_single_adds_and_removes_cost_little_in_an_index_of_a_million(bits):
     codes = np.random.default_rng(0).integers(0, 256, (1_000_000, bits // 8), dtype=np.uint8)
     index = build_index(bits)
-    index.add(np.arange(1_000_000), codes)
+    index.add(codes)
     start = time.process_time()
-    for image_id in range(1_000_000, 1_001_000):
-        index.add(np.array([image_id]), codes[:1])
-        index.remove(np.array([image_id - 500_000]))
+    for row in range(500_000, 501_000):
+        index.add(codes[:1])
+        index.remove(np.array([row]))
     assert (
         time.process_time() - start < 2.0
     )  # 0.1 s here; copying or sorting a million rows each time takes 5 s

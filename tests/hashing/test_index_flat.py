@@ -32,7 +32,7 @@ class _CountingScan:
 
 def test_a_search_scans_in_one_thread_and_leaves_openmp_as_it_was():
     index = FlatIndex(64)
-    index.add(np.arange(3), np.zeros((3, 8), dtype=np.uint8))
+    index.add(np.zeros((3, 8), dtype=np.uint8))
     scan = _CountingScan(index)
     before = faiss.omp_get_max_threads()
     try:
@@ -44,12 +44,12 @@ def test_a_search_scans_in_one_thread_and_leaves_openmp_as_it_was():
 
 
 class _RemovingScan:
-    """A FAISS index behind whose first scan an id is removed."""
+    """A FAISS index behind whose first scan a row is removed."""
 
-    def __init__(self, index: FlatIndex, image_id: int) -> None:
+    def __init__(self, index: FlatIndex, row: int) -> None:
         (segment,) = index._segments
         self.scan = segment._index
-        self.remove_id = lambda: index.remove(np.array([image_id]))
+        self.remove_row = lambda: index.remove(np.array([row]))
         self.n_scans = 0
         segment._index = self
 
@@ -57,14 +57,14 @@ class _RemovingScan:
         found = self.scan.search(*args, **kwargs)
         self.n_scans += 1
         if self.n_scans == 1:
-            self.remove_id()
+            self.remove_row()
         return found
 
 
 def test_a_hit_removed_during_the_scan_is_made_up_for():
     index = FlatIndex(8)
-    index.add(np.arange(5), np.zeros((5, 1), dtype=np.uint8))
+    index.add(np.zeros((5, 1), dtype=np.uint8))
     index.remove(np.array([0]))
-    scan = _RemovingScan(index, image_id=1)
+    scan = _RemovingScan(index, row=1)
     (hits,) = index.search(np.zeros((1, 1), dtype=np.uint8), k=2)
-    assert (hits.image_ids.tolist(), scan.n_scans) == ([2, 3], 2)
+    assert (hits.rows.tolist(), scan.n_scans) == ([2, 3], 2)

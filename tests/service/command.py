@@ -55,10 +55,17 @@ def unfolded(message: str) -> str:
     return " ".join(message.replace("│", " ").split())
 
 
-def start_polyhash(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command in a process of its own."""
+def start_polyhash(*arguments: object, killed_at: str = "") -> subprocess.Popen[str]:
+    """Start the command in a process of its own; at `killed_at`, a method such as `module:Class.name`, it ends by SIGKILL."""
+    code = "from service.cli import main; main()"
+    if killed_at:
+        owner, _, name = killed_at.rpartition(".")
+        code = (
+            "import os, pkgutil\n"
+            f"setattr(pkgutil.resolve_name({owner!r}), {name!r}, lambda *_, **__: os.kill(os.getpid(), 9))\n{code}"
+        )
     return subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ
         | {

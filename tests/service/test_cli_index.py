@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.storage.database import open_database
 from service.storage.store import Store
 from tests.service.command import polyhash, start_polyhash, write_pictures
 
@@ -310,3 +311,18 @@ def test_a_run_cut_short_goes_on_where_it_was(many, store, number, status):
     assert after[: len(before)] == before
     assert [row.name for row in after] == [f"{number:03d}.png" for number in range(MANY)]
     assert report["images"] == polyhash("stats", "--store", store, "--json").document["code_records"] == MANY
+
+
+@pytest.mark.parametrize(("option", "used"), [([], "FULL"), (["--synchronous", "normal"], "NORMAL")])
+def test_commits_are_as_durable_as_asked_for(photos, tmp_path, monkeypatch, option, used):
+    seen = []
+
+    def spy(url, **options):
+        seen.append(options.get("synchronous", "FULL"))
+        return open_database(url, **options)
+
+    polyhash("index", photos, "--store", tmp_path / "mine")
+    monkeypatch.setattr("service.storage.store.open_database", spy)
+    assert polyhash("index", photos, "--store", tmp_path / "mine", *option).status == 0
+    assert seen == [used]
+    assert polyhash("index", photos, "--store", tmp_path / "mine", "--synchronous", "off").status == 2

@@ -1,63 +1,37 @@
 """Both clients against a real server: typed answers, typed errors, uploads, and what importing them costs."""
 
-import asyncio
 import contextlib
 import datetime as dt
-import functools
+import json
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
-from service.client import ApiError, AsyncClient, Client, Ingested, NewImage, Refused
+from service.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    Ingested,
+    NewImage,
+    Refused,
+)
+from service.rpc import calls
 from service.rpc.settings import MAX_MESSAGE_BYTES, ServerSettings
 from tests.contracts.fakes import FIRST_ID, FakeBackbone, FakeHasher, new_application, png, served
-from tests.contracts.memory_catalog import noon
+from tests.contracts.memory_models import noon
+from tests.service.clients import KINDS, images
 
 ATTEMPTS = 100
 SECOND_ID = FIRST_ID + 1
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-class Blocking:
-    """An AsyncClient behind the methods of Client, so that both kinds take the same tests."""
-
-    def __init__(self, runner, client) -> None:
-        self._runner = runner
-        self._client = client
-
-    def __getattr__(self, name) -> Callable[..., Any]:
-        return functools.partial(self._call, getattr(self._client, name))
-
-    def _call(self, method, *arguments, **options):
-        async def run():
-            answer = method(*arguments, **options)
-            return [item async for item in answer] if hasattr(answer, "__aiter__") else await answer
-
-        return self._runner.run(run())
-
-
-@contextmanager
-def blocking(address, **options):
-    async def connected():
-        return AsyncClient(address, **options)
-
-    with asyncio.Runner() as runner:
-        client = runner.run(connected())
-        try:
-            yield Blocking(runner, client)
-        finally:
-            runner.run(client.close())
-
-
-@pytest.fixture(params=[Client, blocking], ids=["sync", "async"])
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
 def connect(request):
     return request.param
 
@@ -66,13 +40,6 @@ def connect(request):
 def address():
     with served(new_application(hasher=FakeHasher())) as address:
         yield address
-
-
-def images(count):
-    return [
-        NewImage(name=f"{seed}.png", content=png(seed), labels=("x",), attributes={"seed": str(seed)})
-        for seed in range(count)
-    ]
 
 
 def test_a_whole_session_answers_in_plain_records(connect, address, tmp_path):
@@ -188,7 +155,7 @@ def test_an_error_of_the_callers_own_images_reaches_the_caller(connect, address)
 
 
 def test_a_failed_upload_raises_what_the_server_said(connect):
-    settings = ServerSettings(ingest_idle_s=0.2)
+    settings = ServerSettings(stream_idle_s=0.2)
     backbone = FakeBackbone()
     backbone.failure = ZeroDivisionError()
     with (
@@ -274,6 +241,30 @@ async def test_an_abandoned_asynchronous_upload_frees_its_place(narrow_address):
                 assert any(map(place_is_free, [other] * ATTEMPTS))
         finally:
             released.set()
+
+
+def test_only_repeatable_calls_are_tried_again_and_only_when_unavailable():
+    options = dict(calls.channel_options())
+    (config,) = json.loads(options["grpc.service_config"])["methodConfig"]
+    assert config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert {entry["method"] for entry in config["name"]} == {
+        "BatchGetImages",
+        "BatchSearch",
+        "CancelOperation",
+        "CountMatches",
+        "Encode",
+        "Facets",
+        "GetImage",
+        "GetIndexStats",
+        "GetOperation",
+        "GetThumbnail",
+        "ListGenerations",
+        "ListImages",
+        "ListOperations",
+        "Search",
+        "UpdateImage",
+        "WaitOperation",
+    }
 
 
 def test_importing_the_client_loads_no_heavy_library():

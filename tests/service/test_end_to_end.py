@@ -4,7 +4,6 @@ Real store, real backbone, real server, real client. Who dies, and many at once:
 """
 
 import asyncio
-import base64
 import os
 import shutil
 import time
@@ -31,6 +30,7 @@ from service.records import SourceImage
 from service.rpc import pages
 from service.rpc.calls import Stubs, channel_options
 from service.rpc.settings import ServerSettings
+from service.rpc.streams import RequestStream
 from service.rpc.upload import Upload
 from service.usecases.ingest import Ingestor
 from service.usecases.reading import in_chunks
@@ -107,7 +107,7 @@ def test_bad_pictures_are_refused_in_their_turn_and_odd_ones_equal_their_plain_t
 
 def token(position):
     """Return a page token as someone forges it who has read our code."""
-    return base64.urlsafe_b64encode(position + pages._digest(position, "")).decode()
+    return pages._seal(position, b"list")
 
 
 WRONG_IMAGES = [
@@ -254,14 +254,15 @@ def test_tiny_pictures_do_not_pile_up_before_a_busy_store(store):
             yield gallery.IngestImagesRequest(name="n", content=picture(0) + bytes(str(number), "ascii"))
 
     with serving(store) as (_, application):
-        upload = Upload(application.ingestor, ServerSettings())
+        stream = RequestStream(requests(), ServerSettings())
+        upload = Upload(application.ingestor, stream, max_image_bytes=ServerSettings().max_image_bytes)
         with ThreadPoolExecutor(1) as pool, application.gallery._writing:
-            responses = upload.responses(requests())
+            responses = upload.responses()
             first = pool.submit(next, responses)
             wait_until(lambda: len(arrived) > 1000)
             time.sleep(0.5)
             waiting = len(arrived)
-            upload.stop()
+            stream.stop()
         responses.close()
     assert waiting < 1300
     assert first.result().ingested.image_id > COUNT

@@ -102,7 +102,7 @@ def test_what_clients_that_vanish_had_acknowledged_stays_and_their_places_are_fr
         upload = client.ingest(named(range(seed, 40)))
         next(upload)
         upload.close()
-        wait_until(lambda: threads("upload-feeder") == 0)
+        wait_until(lambda: threads("stream-feeder") == 0)
     check_kept(client, acknowledged)
 
 

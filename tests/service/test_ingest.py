@@ -10,7 +10,6 @@ import pytest
 
 from service.errors import NotFoundError, UnavailableError, UnreadableImageError
 from service.records import SourceImage
-from service.usecases.gallery import Gallery
 from service.usecases.ingest import Accepted, CopyPolicy, Ingestor
 from service.usecases.reading import Rejected
 from service.vision.images import decode_image
@@ -20,7 +19,7 @@ from tests.contracts.fakes import (
     FakeHasher,
     MemoryOriginals,
     new_application,
-    new_index,
+    new_gallery,
     png,
 )
 from tests.contracts.memory_catalog import MemoryCatalog
@@ -147,13 +146,7 @@ def test_embedding_and_code_record_belong_to_their_image(application):
 
 def with_policy(copy):
     originals = MemoryOriginals()
-    gallery = Gallery(
-        MemoryCatalog(),
-        originals,
-        backbone_identity=FakeBackbone.identity,
-        hasher=FakeHasher(),
-        index_factory=new_index,
-    )
+    gallery = new_gallery(hasher=FakeHasher(), originals=originals)
     ingestor = Ingestor(gallery, FakeBackbone(), decode=decode_image, copy=copy)
     list(ingestor.run([[source(1), source(2, path="/2.png")]]))
     rows = gallery.catalog.get_images([FIRST_ID, FIRST_ID + 1])
@@ -211,13 +204,7 @@ def test_a_store_that_fails_ends_the_run_with_its_error():
                 raise UnavailableError("The disk is full.")
             return super().add_images(images, backbone=backbone, hasher=hasher)
 
-    gallery = Gallery(
-        FillsUp(),
-        MemoryOriginals(),
-        backbone_identity=FakeBackbone.identity,
-        hasher=FakeHasher(),
-        index_factory=new_index,
-    )
+    gallery = new_gallery(hasher=FakeHasher(), catalog=FillsUp())
     outcomes = Ingestor(gallery, FakeBackbone(), decode=decode_image).run([[source(1)], [source(2)], []])
     assert summary([next(outcomes)]) == [("1.png", FIRST_ID, False)]
     with pytest.raises(UnavailableError, match="disk is full"):

@@ -1,26 +1,12 @@
-"""Learning: the training set is what the catalog holds, and every image gets the codes of its stored embedding."""
+"""Learning: the training set is what the catalog holds, in order and with a digest that tells it apart."""
 
 import numpy as np
 import pytest
 
-from hashing.layout import CodeLayout
 from service.errors import PreconditionError
-from service.records import ModelKind
-from service.usecases.learn import encode_catalog, read_training_set
+from service.usecases.learn import read_training_set
 from tests.contracts.catalog import BACKBONE, new_image
 from tests.contracts.memory_catalog import MemoryCatalog
-
-
-class SumHasher:
-    """Codes an embedding as the bytes of its sum, exact in float32."""
-
-    identity = "sum@0123456789ab"
-    backbone_identity = BACKBONE
-    lengths = (32,)
-    layout = CodeLayout((32,))
-
-    def encode(self, embeddings):
-        return embeddings.sum(axis=1, dtype=np.float32)[:, np.newaxis].view(np.uint8)
 
 
 def catalog_of(*images):
@@ -74,17 +60,3 @@ def test_too_few_images_are_refused(count):
     ) as caught:
         read_training_set(catalog, backbone=BACKBONE)
     assert caught.value.reason == "TOO_FEW_IMAGES"
-
-
-def test_every_image_gets_the_code_of_its_stored_embedding():
-    images = [labelled(seed) for seed in range(10)]
-    catalog = catalog_of(*images)
-    catalog.register_model(SumHasher.identity, ModelKind.HASHER, path="x", metadata={})
-    progress = []
-    assert encode_catalog(catalog, SumHasher(), on_progress=lambda *done: progress.append(done)) == 10
-    assert progress == [(10, 10)]
-    for row, image in zip(catalog.list_images(after_id=0, limit=99), images, strict=True):
-        expected = image.embedding.astype(np.float16).astype(np.float32).sum(dtype=np.float32)
-        record = catalog.get_record(row.image_id, hasher=SumHasher.identity)
-        assert record.view(np.float32).tolist() == [float(expected)]
-    assert catalog.active_model(ModelKind.HASHER).identity == SumHasher.identity

@@ -1,4 +1,4 @@
-"""The waiting room of an upload."""
+"""The waiting room of a stream."""
 
 import threading
 
@@ -59,5 +59,5 @@ def test_end_frees_a_waiting_put():
 
 
 def test_take_gives_up_on_a_silent_client():
-    with pytest.raises(DeadlineExceededError, match=r"No image arrived for 0\.01 s"):
+    with pytest.raises(DeadlineExceededError, match=r"No request arrived for 0\.01 s"):
         Inbox[int](max_bytes=10).take(1, idle_s=0.01)

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2
 from service import errors
 from service.rpc.api_error import read_status
 from service.rpc.status import DeadlineExceededError, status_code, to_status
+from service.usecases.operations import OperationCancelledError
 
 CODES = {
     errors.PolyhashError: "INTERNAL",
@@ -18,6 +19,7 @@ CODES = {
     errors.ImageTooLargeError: "INVALID_ARGUMENT",
     errors.NotFoundError: "NOT_FOUND",
     errors.ConflictError: "ABORTED",
+    errors.NearDuplicateError: "ABORTED",
     errors.PreconditionError: "FAILED_PRECONDITION",
     errors.StoreFormatError: "FAILED_PRECONDITION",
     errors.StoreHeldError: "FAILED_PRECONDITION",
@@ -26,6 +28,7 @@ CODES = {
     errors.UnavailableError: "UNAVAILABLE",
     errors.DataLossError: "DATA_LOSS",
     DeadlineExceededError: "DEADLINE_EXCEEDED",
+    OperationCancelledError: "CANCELLED",
 }
 
 

@@ -59,7 +59,7 @@ def wait_until(fact):
 
 
 def upload_threads():
-    names = ("upload-feeder", "read-ahead", "decode")
+    names = ("stream-feeder", "read-ahead", "decode")
     return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
@@ -104,6 +104,9 @@ def test_the_same_bytes_are_kept_once():
         ({"attributes": {"": "x"}}, "TEXT_LENGTH", "attributes"),
         ({"attributes": {"x": "x" * 1025}}, "TEXT_LENGTH", "attributes"),
         ({"attributes": {str(n): "x" for n in range(65)}}, "TOO_MANY_WORDS", "attributes"),
+        ({"scores": {"": 1.0}}, "TEXT_LENGTH", "scores"),
+        ({"scores": {"x": float("inf")}}, "SCORE_NOT_FINITE", "scores"),
+        ({"scores": {str(n): 1.0 for n in range(65)}}, "TOO_MANY_WORDS", "scores"),
     ],
 )
 def test_a_bad_image_is_refused_and_the_stream_goes_on(changes, reason, field):
@@ -152,7 +155,7 @@ def test_a_client_that_sends_ahead_is_served_in_batches():
 
 
 def test_a_slow_server_slows_its_client_down():
-    with gallery_with(ingest_buffer_bytes=200_000) as gallery:
+    with gallery_with(stream_buffer_bytes=200_000) as gallery:
         gallery.backbone.gate.clear()
         sent = []
 
@@ -193,14 +196,14 @@ def test_an_upload_cancelled_while_the_backbone_works_leaves_no_thread():
 
 
 def test_a_silent_client_is_sent_away_after_its_images_are_answered():
-    with gallery_with(ingest_idle_s=0.3) as gallery:
+    with gallery_with(stream_idle_s=0.3) as gallery:
         to_send: queue.Queue = queue.Queue()
         stream = gallery.ingest(iter(to_send.get, None))
         to_send.put(request(1))
         assert next(stream).ingested.image_id == FIRST_ID
         error = end_of(stream)
         to_send.put(None)
-        assert (error.code.name, error.reason) == ("DEADLINE_EXCEEDED", "UPLOAD_IDLE")
+        assert (error.code.name, error.reason) == ("DEADLINE_EXCEEDED", "STREAM_IDLE")
         wait_until(lambda: not upload_threads())
 
 

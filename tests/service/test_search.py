@@ -1,27 +1,25 @@
 """Search answers against comparing every code by hand, and what a wrong request is told."""
 
-import hashlib
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashing.index_build import build_index
 from service.errors import InvalidArgumentError, NotFoundError, PreconditionError, UnreadableImageError
-from service.records import NewImage, SourceImage
-from service.usecases.gallery import Gallery
-from service.usecases.search import MAX_K, CodeQuery, IdQuery, ImageQuery, Searcher, SearchRequest
+from service.records import SourceImage
+from service.usecases.queries import MAX_K, CodeQuery, IdQuery, ImageQuery, SearchRequest
+from service.usecases.query_encoder import QueryEncoder
+from service.usecases.search import Searcher
 from service.vision.images import decode_image
+from tests.contracts.echoes import EchoHasher, named_images
 from tests.contracts.fakes import (
     FIRST_ID,
     FakeBackbone,
     FakeHasher,
-    MemoryOriginals,
     new_application,
+    new_gallery,
     png,
 )
-from tests.contracts.memory_catalog import MemoryCatalog
 
 PART = {16: slice(0, 2), 32: slice(2, 6)}  # of a record of 16 and 32 bits
 NESTED_PART = {16: slice(0, 2), 32: slice(0, 4)}  # the same if the short code begins the long one
@@ -29,36 +27,11 @@ NESTED_PART = {16: slice(0, 2), 32: slice(0, 4)}  # the same if the short code b
 
 def searcher_over(records, *, deleted=(), nested=False):
     """Return a searcher over images with these code records; ids ascend from FIRST_ID."""
-    gallery = Gallery(
-        MemoryCatalog(),
-        MemoryOriginals(),
-        backbone_identity=FakeBackbone.identity,
-        hasher=FakeHasher(nested=nested),
-        index_factory=build_index,
-    )
-    gallery.load()
-    gallery.add(
-        [
-            NewImage(
-                sha256=hashlib.sha256(str(position).encode()).digest(),
-                name=str(position),
-                source="/x",
-                stored=False,
-                byte_size=1,
-                width=1,
-                height=1,
-                format="PNG",
-                labels=(),
-                attributes={},
-                embedding=np.zeros(FakeBackbone.dim, dtype=np.float32),
-                record=np.frombuffer(record, dtype=np.uint8),
-            )
-            for position, record in enumerate(records)
-        ]
-    )
+    gallery = new_gallery(hasher=EchoHasher(nested=nested))
+    gallery.add(named_images(records))
     for image_id in deleted:
         gallery.delete(image_id)
-    return Searcher(gallery, FakeBackbone(), decode=decode_image)
+    return Searcher(gallery, QueryEncoder(FakeBackbone(), decode=decode_image))
 
 
 def by_hand(code, records, *, bits, k, max_distance=None, without=(), part=PART):
@@ -187,7 +160,9 @@ def test_a_picture_from_outside_is_compared_by_its_code(application):
             SearchRequest(query=ImageQuery(content=content), bits=bits, k=100)
         )
         assert pairs(answer) == by_hand(code[PART[bits]], stored, bits=bits, k=100)
-    np.testing.assert_array_equal(application.searcher.encode(content), np.frombuffer(code, dtype=np.uint8))
+    encoded = application.searcher.encode(content)
+    assert (encoded.record.tobytes(), encoded.hasher_identity) == (code, FakeHasher.identity)
+    assert encoded.layout == FakeHasher().layout
 
 
 def test_an_answer_says_what_was_found_and_by_what(application):
@@ -221,7 +196,7 @@ def test_a_negative_distance_is_refused():
 
 @pytest.mark.parametrize("size", [0, 1, 3, 5, 7])
 def test_a_code_of_another_size_is_refused(application, size):
-    message = f"A code of 32 bits has 4 bytes and a whole record 6, got {size} bytes"
+    message = f"A code of 32 bits has 4 bytes and a whole record has 6 bytes, got {size} bytes"
     with pytest.raises(InvalidArgumentError, match=message) as caught:
         application.searcher.search(SearchRequest(query=CodeQuery(code=bytes(size))))
     assert (caught.value.reason, caught.value.field) == ("CODE_SIZE", "code")
@@ -231,7 +206,7 @@ def test_a_code_of_another_size_is_refused(application, size):
     "size", [1, 3, 6]
 )  # six bytes are both codes side by side, which a nested record is not
 def test_a_code_of_another_size_is_refused_if_nested(size):
-    message = f"A code of 16 bits has 2 bytes and a whole record 4, got {size} bytes"
+    message = f"A code of 16 bits has 2 bytes and a whole record has 4 bytes, got {size} bytes"
     with pytest.raises(InvalidArgumentError, match=message):
         searcher_over([bytes(4)], nested=True).search(
             SearchRequest(query=CodeQuery(code=bytes(size)), bits=16)

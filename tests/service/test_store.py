@@ -19,6 +19,8 @@ from service.errors import (
 )
 from service.storage.store import Store
 from tests.contracts.catalog import add, new_image
+from tests.contracts.generations import check_equal, generation
+from tests.service.failing_disk import FailingDisk, Stopped, broken, stop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,9 +52,9 @@ def test_a_store_keeps_what_was_added_wherever_it_is_moved(folder, tmp_path):
     with Store.create_or_open(moved, purpose="test") as store:
         assert store.catalog.counts().images == 1
         store.originals.put(new_image(1).sha256, b"x")
+        assert store.models.is_dir()
     with read(moved) as store:
         assert store.catalog.counts().images == 1
-        assert store.models.is_dir()
     assert {"polyhash.json", "catalog.sqlite", "lock", "models", "originals"} <= {
         p.name for p in moved.iterdir()
     }
@@ -240,6 +242,43 @@ def test_a_store_opened_for_reading_cannot_be_changed(folder):
         add(store.catalog, [new_image(2)])
     with read(folder) as store:
         assert store.catalog.counts().images == 1
+
+
+def test_a_store_opened_for_reading_makes_no_folders(folder):
+    make(folder)
+    before = {path.name for path in folder.iterdir()} - {"catalog.sqlite-wal", "catalog.sqlite-shm"}
+    with read(folder) as store:
+        assert store.generations.numbers() == []
+        assert not store.models.exists()
+    assert {path.name for path in folder.iterdir()} - {"catalog.sqlite-wal", "catalog.sqlite-shm"} == before
+
+
+def test_a_store_keeps_generations_in_a_folder_of_its_own(folder):
+    with Store.create_or_open(folder, purpose="test") as store:
+        digest = store.generations.write(1, generation())
+    with read(folder) as store:
+        check_equal(store.generations.read(1, manifest_sha256=digest), generation())
+    assert [path.name for path in (folder / "generations").iterdir()] == ["gen-000001"]
+
+
+def test_a_store_whose_making_ends_or_fails_at_any_boundary_is_completed(folder):
+    counting = FailingDisk()
+    Store.create_or_open(folder, purpose="test", disk=counting).close()
+    for fault, error in ((stop, Stopped), (broken, UnavailableError)):
+        for at in range(len(counting.passed)):
+            store = folder.with_name(f"store-{error.__name__}-{at}")
+            with pytest.raises(error):
+                Store.create_or_open(store, purpose="test", disk=FailingDisk(fault, at=at))
+            make(store)
+            assert not list(store.glob("*.partial"))
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_store_passes_on_how_durable_commits_shall_be(folder, writable):
+    make(folder)
+    with pytest.raises(InvalidArgumentError, match="synchronous must be"):
+        Store.open(folder, purpose="test", writable=writable, synchronous="OFF")
+    Store.open(folder, purpose="test", writable=writable, synchronous="NORMAL").close()
 
 
 def test_a_reader_sees_what_a_writer_adds(folder):

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from polyhash.v1 import image_pb2 as polyhash_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polyhash/v1/gallery_service.proto\x12\x0bpolyhash.v1\x1a\x17google/rpc/status.proto\x1a\x17polyhash/v1/image.proto\"\xca\x01\n\x13IngestImagesRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x44\n\nattributes\x18\x05 \x03(\x0b\x32\x30.polyhash.v1.IngestImagesRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x83\x01\n\x14IngestImagesResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12.\n\x08ingested\x18\x02 \x01(\x0b\x32\x1a.polyhash.v1.IngestedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"_\n\rIngestedImage\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x0c\x64uplicate_of\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_duplicate_of\"#\n\x0fGetImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.polyhash.v1.Image\"I\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\"Q\n\x12ListImagesResponse\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.polyhash.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x44\x65leteImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\"\'\n\x13\x44\x65leteImageResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"8\n\x13GetThumbnailRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x0f\n\x07side_px\x18\x02 \x01(\x05\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\x32\xa8\x03\n\x0eGalleryService\x12W\n\x0cIngestImages\x12 .polyhash.v1.IngestImagesRequest\x1a!.polyhash.v1.IngestImagesResponse(\x01\x30\x01\x12G\n\x08GetImage\x12\x1c.polyhash.v1.GetImageRequest\x1a\x1d.polyhash.v1.GetImageResponse\x12M\n\nListImages\x12\x1e.polyhash.v1.ListImagesRequest\x1a\x1f.polyhash.v1.ListImagesResponse\x12P\n\x0b\x44\x65leteImage\x12\x1f.polyhash.v1.DeleteImageRequest\x1a .polyhash.v1.DeleteImageResponse\x12S\n\x0cGetThumbnail\x12 .polyhash.v1.GetThumbnailRequest\x1a!.polyhash.v1.GetThumbnailResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!polyhash/v1/gallery_service.proto\x12\x0bpolyhash.v1\x1a google/protobuf/field_mask.proto\x1a\x17google/rpc/status.proto\x1a\x17polyhash/v1/image.proto\"\xb7\x02\n\x13IngestImagesRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12\x44\n\nattributes\x18\x05 \x03(\x0b\x32\x30.polyhash.v1.IngestImagesRequest.AttributesEntry\x12<\n\x06scores\x18\x06 \x03(\x0b\x32,.polyhash.v1.IngestImagesRequest.ScoresEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x83\x01\n\x14IngestImagesResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12.\n\x08ingested\x18\x02 \x01(\x0b\x32\x1a.polyhash.v1.IngestedImageH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xd7\x01\n\rIngestedImage\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x19\n\x0c\x64uplicate_of\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11near_duplicate_of\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12$\n\x17near_duplicate_distance\x18\x05 \x01(\x05H\x02\x88\x01\x01\x42\x0f\n\r_duplicate_ofB\x14\n\x12_near_duplicate_ofB\x1a\n\x18_near_duplicate_distance\"#\n\x0fGetImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\"5\n\x10GetImageResponse\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.polyhash.v1.Image\"*\n\x15\x42\x61tchGetImagesRequest\x12\x11\n\timage_ids\x18\x01 \x03(\x03\"W\n\x16\x42\x61tchGetImagesResponse\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.polyhash.v1.Image\x12\x19\n\x11missing_image_ids\x18\x02 \x03(\x03\"I\n\x11ListImagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\"Q\n\x12ListImagesResponse\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.polyhash.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"h\n\x12UpdateImageRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.polyhash.v1.Image\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x13UpdateImageResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12!\n\x05image\x18\x02 \x01(\x0b\x32\x12.polyhash.v1.Image\"&\n\x12\x44\x65leteImageRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\"\'\n\x13\x44\x65leteImageResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"8\n\x13GetThumbnailRequest\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x0f\n\x07side_px\x18\x02 \x01(\x05\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\x32\xd5\x04\n\x0eGalleryService\x12W\n\x0cIngestImages\x12 .polyhash.v1.IngestImagesRequest\x1a!.polyhash.v1.IngestImagesResponse(\x01\x30\x01\x12G\n\x08GetImage\x12\x1c.polyhash.v1.GetImageRequest\x1a\x1d.polyhash.v1.GetImageResponse\x12Y\n\x0e\x42\x61tchGetImages\x12\".polyhash.v1.BatchGetImagesRequest\x1a#.polyhash.v1.BatchGetImagesResponse\x12M\n\nListImages\x12\x1e.polyhash.v1.ListImagesRequest\x1a\x1f.polyhash.v1.ListImagesResponse\x12P\n\x0bUpdateImage\x12\x1f.polyhash.v1.UpdateImageRequest\x1a .polyhash.v1.UpdateImageResponse\x12P\n\x0b\x44\x65leteImage\x12\x1f.polyhash.v1.DeleteImageRequest\x1a .polyhash.v1.DeleteImageResponse\x12S\n\x0cGetThumbnail\x12 .polyhash.v1.GetThumbnailRequest\x1a!.polyhash.v1.GetThumbnailResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,30 +36,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_INGESTIMAGESREQUEST']._serialized_start=101
-  _globals['_INGESTIMAGESREQUEST']._serialized_end=303
-  _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._serialized_start=254
-  _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._serialized_end=303
-  _globals['_INGESTIMAGESRESPONSE']._serialized_start=306
-  _globals['_INGESTIMAGESRESPONSE']._serialized_end=437
-  _globals['_INGESTEDIMAGE']._serialized_start=439
-  _globals['_INGESTEDIMAGE']._serialized_end=534
-  _globals['_GETIMAGEREQUEST']._serialized_start=536
-  _globals['_GETIMAGEREQUEST']._serialized_end=571
-  _globals['_GETIMAGERESPONSE']._serialized_start=573
-  _globals['_GETIMAGERESPONSE']._serialized_end=626
-  _globals['_LISTIMAGESREQUEST']._serialized_start=628
-  _globals['_LISTIMAGESREQUEST']._serialized_end=701
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=703
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=784
-  _globals['_DELETEIMAGEREQUEST']._serialized_start=786
-  _globals['_DELETEIMAGEREQUEST']._serialized_end=824
-  _globals['_DELETEIMAGERESPONSE']._serialized_start=826
-  _globals['_DELETEIMAGERESPONSE']._serialized_end=865
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=867
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=923
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=925
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=961
-  _globals['_GALLERYSERVICE']._serialized_start=964
-  _globals['_GALLERYSERVICE']._serialized_end=1388
+  _globals['_INGESTIMAGESREQUEST_SCORESENTRY']._loaded_options = None
+  _globals['_INGESTIMAGESREQUEST_SCORESENTRY']._serialized_options = b'8\001'
+  _globals['_INGESTIMAGESREQUEST']._serialized_start=135
+  _globals['_INGESTIMAGESREQUEST']._serialized_end=446
+  _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._serialized_start=350
+  _globals['_INGESTIMAGESREQUEST_ATTRIBUTESENTRY']._serialized_end=399
+  _globals['_INGESTIMAGESREQUEST_SCORESENTRY']._serialized_start=401
+  _globals['_INGESTIMAGESREQUEST_SCORESENTRY']._serialized_end=446
+  _globals['_INGESTIMAGESRESPONSE']._serialized_start=449
+  _globals['_INGESTIMAGESRESPONSE']._serialized_end=580
+  _globals['_INGESTEDIMAGE']._serialized_start=583
+  _globals['_INGESTEDIMAGE']._serialized_end=798
+  _globals['_GETIMAGEREQUEST']._serialized_start=800
+  _globals['_GETIMAGEREQUEST']._serialized_end=835
+  _globals['_GETIMAGERESPONSE']._serialized_start=837
+  _globals['_GETIMAGERESPONSE']._serialized_end=890
+  _globals['_BATCHGETIMAGESREQUEST']._serialized_start=892
+  _globals['_BATCHGETIMAGESREQUEST']._serialized_end=934
+  _globals['_BATCHGETIMAGESRESPONSE']._serialized_start=936
+  _globals['_BATCHGETIMAGESRESPONSE']._serialized_end=1023
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1025
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1098
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1100
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1181
+  _globals['_UPDATEIMAGEREQUEST']._serialized_start=1183
+  _globals['_UPDATEIMAGEREQUEST']._serialized_end=1287
+  _globals['_UPDATEIMAGERESPONSE']._serialized_start=1289
+  _globals['_UPDATEIMAGERESPONSE']._serialized_end=1363
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1365
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1403
+  _globals['_DELETEIMAGERESPONSE']._serialized_start=1405
+  _globals['_DELETEIMAGERESPONSE']._serialized_end=1444
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=1446
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=1502
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=1504
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=1540
+  _globals['_GALLERYSERVICE']._serialized_start=1543
+  _globals['_GALLERYSERVICE']._serialized_end=2140
 # @@protoc_insertion_point(module_scope)

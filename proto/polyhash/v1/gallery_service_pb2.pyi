@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
@@ -46,11 +47,32 @@ class IngestImagesRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ScoresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TAG_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
     """The client's own word for this request, returned with its response. At most 256 characters."""
     name: _builtins.str
@@ -65,6 +87,10 @@ class IngestImagesRequest(_message.Message):
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further facts, at most 64; names of 1 to 256 and values of at most 1,024 characters."""
 
+    @_builtins.property
+    def scores(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Named numbers that searches can filter by, at most 64, finite; names of 1 to 256 characters."""
+
     def __init__(
         self,
         *,
@@ -73,10 +99,11 @@ class IngestImagesRequest(_message.Message):
         content: _builtins.bytes = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        scores: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "content", b"content", "labels", b"labels", "name", b"name", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "content", b"content", "labels", b"labels", "name", b"name", "scores", b"scores", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -99,7 +126,9 @@ class IngestImagesResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """The image was refused and nothing of it was kept. With the details that any error of this API has."""
+        """The image was refused and nothing of it was kept. With the details that any error of this API has. The reason
+        NEAR_DUPLICATE names an image that it nearly repeats, where the server is set to refuse such images.
+        """
 
     def __init__(
         self,
@@ -127,26 +156,45 @@ class IngestedImage(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATE_OF_FIELD_NUMBER: _builtins.int
+    NEAR_DUPLICATE_DISTANCE_FIELD_NUMBER: _builtins.int
     image_id: _builtins.int
     """Id of the image that holds these bytes, 1 or more: a new one, or the earlier one for a duplicate."""
     sequence: _builtins.int
     """Sequence number of the change that added that image, 1 or more."""
     duplicate_of: _builtins.int
     """Id of the earlier image with the same bytes. Absent when the bytes were new."""
+    near_duplicate_of: _builtins.int
+    """Id of the nearest earlier image that it nearly repeats, the lowest of equally near ones. Absent when there is none, when
+    the server does not look for them, and for a duplicate.
+    """
+    near_duplicate_distance: _builtins.int
+    """Hamming distance to that image in bits, 0 or more. Absent when there is none."""
     def __init__(
         self,
         *,
         image_id: _builtins.int = ...,
         sequence: _builtins.int = ...,
         duplicate_of: _builtins.int | None = ...,
+        near_duplicate_of: _builtins.int | None = ...,
+        near_duplicate_distance: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "duplicate_of", b"duplicate_of"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "_near_duplicate_distance", b"_near_duplicate_distance", "_near_duplicate_of", b"_near_duplicate_of", "duplicate_of", b"duplicate_of", "near_duplicate_distance", b"near_duplicate_distance", "near_duplicate_of", b"near_duplicate_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "duplicate_of", b"duplicate_of", "image_id", b"image_id", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of", "_near_duplicate_distance", b"_near_duplicate_distance", "_near_duplicate_of", b"_near_duplicate_of", "duplicate_of", b"duplicate_of", "image_id", b"image_id", "near_duplicate_distance", b"near_duplicate_distance", "near_duplicate_of", b"near_duplicate_of", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duplicate_of: _TypeAlias = _typing.Literal["duplicate_of"]  # noqa: Y015
     _WhichOneofArgType__duplicate_of: _TypeAlias = _typing.Literal["_duplicate_of", b"_duplicate_of"]  # noqa: Y015
+    _WhichOneofReturnType__near_duplicate_distance: _TypeAlias = _typing.Literal["near_duplicate_distance"]  # noqa: Y015
+    _WhichOneofArgType__near_duplicate_distance: _TypeAlias = _typing.Literal["_near_duplicate_distance", b"_near_duplicate_distance"]  # noqa: Y015
+    _WhichOneofReturnType__near_duplicate_of: _TypeAlias = _typing.Literal["near_duplicate_of"]  # noqa: Y015
+    _WhichOneofArgType__near_duplicate_of: _TypeAlias = _typing.Literal["_near_duplicate_of", b"_near_duplicate_of"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duplicate_of) -> _WhichOneofReturnType__duplicate_of | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__near_duplicate_distance) -> _WhichOneofReturnType__near_duplicate_distance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__near_duplicate_of) -> _WhichOneofReturnType__near_duplicate_of | None: ...
 
 Global___IngestedImage: _TypeAlias = IngestedImage  # noqa: Y015
 
@@ -195,6 +243,60 @@ class GetImageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetImageResponse: _TypeAlias = GetImageResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetImagesRequest(_message.Message):
+    """Asks for several images."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def image_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids of the images, 1 to 1,000 of 1 or more each."""
+
+    def __init__(
+        self,
+        *,
+        image_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_ids", b"image_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetImagesRequest: _TypeAlias = BatchGetImagesRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetImagesResponse(_message.Message):
+    """Answers with several images."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    MISSING_IMAGE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]:
+        """Those that there are, in the order of the request, each once."""
+
+    @_builtins.property
+    def missing_image_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids of which there is no image, in the order of the request, each once."""
+
+    def __init__(
+        self,
+        *,
+        images: _abc.Iterable[_image_pb2.Image] | None = ...,
+        missing_image_ids: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "missing_image_ids", b"missing_image_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetImagesResponse: _TypeAlias = BatchGetImagesResponse  # noqa: Y015
 
 @_typing.final
 class ListImagesRequest(_message.Message):
@@ -255,6 +357,66 @@ class ListImagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListImagesResponse: _TypeAlias = ListImagesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateImageRequest(_message.Message):
+    """Asks to change what is known of one image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The image: its id, and the new values of the fields to replace. All its other fields are passed over."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields to replace: at least one of `labels`, `attributes` and `scores`. A field is replaced as a whole, also by
+        nothing. Within the limits of IngestImagesRequest.
+        """
+
+    def __init__(
+        self,
+        *,
+        image: _image_pb2.Image | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateImageRequest: _TypeAlias = UpdateImageRequest  # noqa: Y015
+
+@_typing.final
+class UpdateImageResponse(_message.Message):
+    """Says that an image was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Sequence number of the change, 1 or more."""
+    @_builtins.property
+    def image(self) -> _image_pb2.Image:
+        """The image as it is now."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        image: _image_pb2.Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateImageResponse: _TypeAlias = UpdateImageResponse  # noqa: Y015
 
 @_typing.final
 class DeleteImageRequest(_message.Message):

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GalleryServiceStub:
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -49,10 +49,20 @@ class GalleryServiceStub:
                 request_serializer=polyhash_dot_v1_dot_gallery__service__pb2.GetImageRequest.SerializeToString,
                 response_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.GetImageResponse.FromString,
                 _registered_method=True)
+        self.BatchGetImages = channel.unary_unary(
+                '/polyhash.v1.GalleryService/BatchGetImages',
+                request_serializer=polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesResponse.FromString,
+                _registered_method=True)
         self.ListImages = channel.unary_unary(
                 '/polyhash.v1.GalleryService/ListImages',
                 request_serializer=polyhash_dot_v1_dot_gallery__service__pb2.ListImagesRequest.SerializeToString,
                 response_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.ListImagesResponse.FromString,
+                _registered_method=True)
+        self.UpdateImage = channel.unary_unary(
+                '/polyhash.v1.GalleryService/UpdateImage',
+                request_serializer=polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageResponse.FromString,
                 _registered_method=True)
         self.DeleteImage = channel.unary_unary(
                 '/polyhash.v1.GalleryService/DeleteImage',
@@ -67,7 +77,7 @@ class GalleryServiceStub:
 
 
 class GalleryServiceServicer:
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -94,8 +104,23 @@ class GalleryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetImages(self, request, context):
+        """Returns several images at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListImages(self, request, context):
         """Returns images in ascending order of their ids, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateImage(self, request, context):
+        """Replaces labels, attributes or scores of one image; searches see it from then on. NOT_FOUND when there is none of this
+        id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,10 +154,20 @@ def add_GalleryServiceServicer_to_server(servicer, server):
                     request_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.GetImageRequest.FromString,
                     response_serializer=polyhash_dot_v1_dot_gallery__service__pb2.GetImageResponse.SerializeToString,
             ),
+            'BatchGetImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetImages,
+                    request_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesResponse.SerializeToString,
+            ),
             'ListImages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListImages,
                     request_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.ListImagesRequest.FromString,
                     response_serializer=polyhash_dot_v1_dot_gallery__service__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'UpdateImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateImage,
+                    request_deserializer=polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageResponse.SerializeToString,
             ),
             'DeleteImage': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteImage,
@@ -153,7 +188,7 @@ def add_GalleryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GalleryService:
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -215,6 +250,33 @@ class GalleryService:
             _registered_method=True)
 
     @staticmethod
+    def BatchGetImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.GalleryService/BatchGetImages',
+            polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesRequest.SerializeToString,
+            polyhash_dot_v1_dot_gallery__service__pb2.BatchGetImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListImages(request,
             target,
             options=(),
@@ -231,6 +293,33 @@ class GalleryService:
             '/polyhash.v1.GalleryService/ListImages',
             polyhash_dot_v1_dot_gallery__service__pb2.ListImagesRequest.SerializeToString,
             polyhash_dot_v1_dot_gallery__service__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.GalleryService/UpdateImage',
+            polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageRequest.SerializeToString,
+            polyhash_dot_v1_dot_gallery__service__pb2.UpdateImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

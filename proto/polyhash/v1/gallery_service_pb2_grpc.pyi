@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GalleryServiceStub:
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -49,8 +49,14 @@ class GalleryServiceStub:
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.GetImageRequest, _gallery_service_pb2.GetImageResponse]
     """Returns one image. NOT_FOUND when there is none of this id."""
+    BatchGetImages: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.BatchGetImagesRequest, _gallery_service_pb2.BatchGetImagesResponse]
+    """Returns several images at once."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.ListImagesRequest, _gallery_service_pb2.ListImagesResponse]
     """Returns images in ascending order of their ids, page by page."""
+    UpdateImage: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateImageRequest, _gallery_service_pb2.UpdateImageResponse]
+    """Replaces labels, attributes or scores of one image; searches see it from then on. NOT_FOUND when there is none of this
+    id.
+    """
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteImageRequest, _gallery_service_pb2.DeleteImageResponse]
     """Deletes one image with everything computed from it. NOT_FOUND when there is none of this id."""
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gallery_service_pb2.GetThumbnailRequest, _gallery_service_pb2.GetThumbnailResponse]
@@ -60,7 +66,7 @@ class GalleryServiceStub:
 
 @_typing.type_check_only
 class GalleryServiceAsyncStub(GalleryServiceStub):
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -79,8 +85,14 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.GetImageRequest, _gallery_service_pb2.GetImageResponse]  # type: ignore[assignment]
     """Returns one image. NOT_FOUND when there is none of this id."""
+    BatchGetImages: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.BatchGetImagesRequest, _gallery_service_pb2.BatchGetImagesResponse]  # type: ignore[assignment]
+    """Returns several images at once."""
     ListImages: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.ListImagesRequest, _gallery_service_pb2.ListImagesResponse]  # type: ignore[assignment]
     """Returns images in ascending order of their ids, page by page."""
+    UpdateImage: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.UpdateImageRequest, _gallery_service_pb2.UpdateImageResponse]  # type: ignore[assignment]
+    """Replaces labels, attributes or scores of one image; searches see it from then on. NOT_FOUND when there is none of this
+    id.
+    """
     DeleteImage: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.DeleteImageRequest, _gallery_service_pb2.DeleteImageResponse]  # type: ignore[assignment]
     """Deletes one image with everything computed from it. NOT_FOUND when there is none of this id."""
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_gallery_service_pb2.GetThumbnailRequest, _gallery_service_pb2.GetThumbnailResponse]  # type: ignore[assignment]
@@ -89,7 +101,7 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     """
 
 class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes images into the gallery, shows them and deletes them.
+    """Takes images into the gallery, shows them, changes what is known of them and deletes them.
 
     Every error of every service carries one google.rpc.ErrorInfo (domain `polyhash`, an UPPER_SNAKE reason that programs
     may rely on, the facts as metadata), a google.rpc.BadRequest where a field is at fault, and a google.rpc.RetryInfo
@@ -120,12 +132,30 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns one image. NOT_FOUND when there is none of this id."""
 
     @_abc_1.abstractmethod
+    def BatchGetImages(
+        self,
+        request: _gallery_service_pb2.BatchGetImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_service_pb2.BatchGetImagesResponse, _abc.Awaitable[_gallery_service_pb2.BatchGetImagesResponse]]:
+        """Returns several images at once."""
+
+    @_abc_1.abstractmethod
     def ListImages(
         self,
         request: _gallery_service_pb2.ListImagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_service_pb2.ListImagesResponse, _abc.Awaitable[_gallery_service_pb2.ListImagesResponse]]:
         """Returns images in ascending order of their ids, page by page."""
+
+    @_abc_1.abstractmethod
+    def UpdateImage(
+        self,
+        request: _gallery_service_pb2.UpdateImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gallery_service_pb2.UpdateImageResponse, _abc.Awaitable[_gallery_service_pb2.UpdateImageResponse]]:
+        """Replaces labels, attributes or scores of one image; searches see it from then on. NOT_FOUND when there is none of this
+        id.
+        """
 
     @_abc_1.abstractmethod
     def DeleteImage(

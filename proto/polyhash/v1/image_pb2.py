@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17polyhash/v1/image.proto\x12\x0bpolyhash.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x36\n\nattributes\x18\x04 \x03(\x0b\x32\".polyhash.v1.Image.AttributesEntry\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x11\n\tbyte_size\x18\x06 \x01(\x03\x12\x10\n\x08width_px\x18\x07 \x01(\x05\x12\x11\n\theight_px\x18\x08 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x0b \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17polyhash/v1/image.proto\x12\x0bpolyhash.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x03\n\x05Image\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x36\n\nattributes\x18\x04 \x03(\x0b\x32\".polyhash.v1.Image.AttributesEntry\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x11\n\tbyte_size\x18\x06 \x01(\x03\x12\x10\n\x08width_px\x18\x07 \x01(\x05\x12\x11\n\theight_px\x18\x08 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x0b \x01(\x03\x12.\n\x06scores\x18\x0c \x03(\x0b\x32\x1e.polyhash.v1.Image.ScoresEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IMAGE_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_IMAGE_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_IMAGE_SCORESENTRY']._loaded_options = None
+  _globals['_IMAGE_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_IMAGE']._serialized_start=74
-  _globals['_IMAGE']._serialized_end=391
-  _globals['_IMAGE_ATTRIBUTESENTRY']._serialized_start=342
-  _globals['_IMAGE_ATTRIBUTESENTRY']._serialized_end=391
+  _globals['_IMAGE']._serialized_end=486
+  _globals['_IMAGE_ATTRIBUTESENTRY']._serialized_start=390
+  _globals['_IMAGE_ATTRIBUTESENTRY']._serialized_end=439
+  _globals['_IMAGE_SCORESENTRY']._serialized_start=441
+  _globals['_IMAGE_SCORESENTRY']._serialized_end=486
 # @@protoc_insertion_point(module_scope)

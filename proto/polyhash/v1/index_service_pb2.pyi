@@ -6,7 +6,10 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from polyhash.v1 import operation_pb2 as _operation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +20,82 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Durability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DURABILITY_UNSPECIFIED: _Durability.ValueType  # 0
+    """Not known."""
+    DURABILITY_PROCESS: _Durability.ValueType  # 1
+    """The end of the server's process, however sudden (NORMAL)."""
+    DURABILITY_POWER: _Durability.ValueType  # 2
+    """That, and a loss of power (FULL)."""
+
+class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper):
+    """What an acknowledged change survives: SQLite's `synchronous`."""
+
+DURABILITY_UNSPECIFIED: Durability.ValueType  # 0
+"""Not known."""
+DURABILITY_PROCESS: Durability.ValueType  # 1
+"""The end of the server's process, however sudden (NORMAL)."""
+DURABILITY_POWER: Durability.ValueType  # 2
+"""That, and a loss of power (FULL)."""
+Global___Durability: _TypeAlias = Durability  # noqa: Y015
+
+class _RebuildKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebuildKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBUILD_KIND_UNSPECIFIED: _RebuildKind.ValueType  # 0
+    """The same as REBUILD_KIND_INDEX."""
+    REBUILD_KIND_INDEX: _RebuildKind.ValueType  # 1
+    """The indexes, from the codes in the catalog. Frees the room of deleted images."""
+    REBUILD_KIND_ENCODE: _RebuildKind.ValueType  # 2
+    """The codes, from the embeddings in the catalog, with another hasher."""
+
+class RebuildKind(_RebuildKind, metaclass=_RebuildKindEnumTypeWrapper):
+    """What a rebuild computes anew."""
+
+REBUILD_KIND_UNSPECIFIED: RebuildKind.ValueType  # 0
+"""The same as REBUILD_KIND_INDEX."""
+REBUILD_KIND_INDEX: RebuildKind.ValueType  # 1
+"""The indexes, from the codes in the catalog. Frees the room of deleted images."""
+REBUILD_KIND_ENCODE: RebuildKind.ValueType  # 2
+"""The codes, from the embeddings in the catalog, with another hasher."""
+Global___RebuildKind: _TypeAlias = RebuildKind  # noqa: Y015
+
+class _GenerationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GenerationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GenerationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GENERATION_STATE_UNSPECIFIED: _GenerationState.ValueType  # 0
+    """Not known."""
+    GENERATION_STATE_READY: _GenerationState.ValueType  # 1
+    """It is complete and may be activated."""
+    GENERATION_STATE_ACTIVE: _GenerationState.ValueType  # 2
+    """A start loads it."""
+    GENERATION_STATE_QUARANTINED: _GenerationState.ValueType  # 3
+    """It was found damaged and is never used again."""
+
+class GenerationState(_GenerationState, metaclass=_GenerationStateEnumTypeWrapper):
+    """What may be done with a generation."""
+
+GENERATION_STATE_UNSPECIFIED: GenerationState.ValueType  # 0
+"""Not known."""
+GENERATION_STATE_READY: GenerationState.ValueType  # 1
+"""It is complete and may be activated."""
+GENERATION_STATE_ACTIVE: GenerationState.ValueType  # 2
+"""A start loads it."""
+GENERATION_STATE_QUARANTINED: GenerationState.ValueType  # 3
+"""It was found damaged and is never used again."""
+Global___GenerationState: _TypeAlias = GenerationState  # noqa: Y015
 
 @_typing.final
 class GetIndexStatsRequest(_message.Message):
@@ -70,6 +149,10 @@ class GetIndexStatsResponse(_message.Message):
     HASHER_FIELD_NUMBER: _builtins.int
     BACKBONE_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_COUNT_FIELD_NUMBER: _builtins.int
+    DELTA_COUNT_FIELD_NUMBER: _builtins.int
     image_count: _builtins.int
     """Images in the gallery, 0 or more."""
     indexed_image_count: _builtins.int
@@ -84,6 +167,14 @@ class GetIndexStatsResponse(_message.Message):
     """Identity of the backbone, `NAME@HEX12`."""
     sequence: _builtins.int
     """Sequence number of the last change of the gallery, 0 or more."""
+    generation: _builtins.int
+    """Number of the generation in use, 1 or more; 0 while there is none on disk."""
+    durability: Global___Durability.ValueType
+    """What an acknowledged change survives."""
+    tombstone_count: _builtins.int
+    """Deleted images that still take room in the indexes, 0 or more, until a rebuild."""
+    delta_count: _builtins.int
+    """Changes of the gallery since the generation in use was built, 0 or more. A start applies them again."""
     @_builtins.property
     def image_count_by_label(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Images per label, 1 or more each."""
@@ -104,11 +195,423 @@ class GetIndexStatsResponse(_message.Message):
         hasher: _builtins.str = ...,
         backbone: _builtins.str = ...,
         sequence: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        durability: Global___Durability.ValueType = ...,
+        tombstone_count: _builtins.int = ...,
+        delta_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "hasher", b"hasher", "image_count", b"image_count", "image_count_by_label", b"image_count_by_label", "indexed_image_count", b"indexed_image_count", "labelled_image_count", b"labelled_image_count", "lengths_bits", b"lengths_bits", "original_bytes", b"original_bytes", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "delta_count", b"delta_count", "durability", b"durability", "generation", b"generation", "hasher", b"hasher", "image_count", b"image_count", "image_count_by_label", b"image_count_by_label", "indexed_image_count", b"indexed_image_count", "labelled_image_count", b"labelled_image_count", "lengths_bits", b"lengths_bits", "original_bytes", b"original_bytes", "sequence", b"sequence", "tombstone_count", b"tombstone_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetIndexStatsResponse: _TypeAlias = GetIndexStatsResponse  # noqa: Y015
+
+@_typing.final
+class RebuildIndexRequest(_message.Message):
+    """Asks for a rebuild."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    HASHER_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    kind: Global___RebuildKind.ValueType
+    """What to compute anew."""
+    hasher: _builtins.str
+    """The hasher to go over to: identity `NAME@HEX12` of one that the store knows. At most 1,024 characters. Required for
+    REBUILD_KIND_ENCODE, which alone takes one.
+    """
+    note: _builtins.str
+    """Why it is rebuilt, kept with the generation. At most 1,024 characters."""
+    def __init__(
+        self,
+        *,
+        kind: Global___RebuildKind.ValueType = ...,
+        hasher: _builtins.str = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hasher", b"hasher", "kind", b"kind", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildIndexRequest: _TypeAlias = RebuildIndexRequest  # noqa: Y015
+
+@_typing.final
+class RebuildMetadata(_message.Message):
+    """How far a rebuild is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    kind: Global___RebuildKind.ValueType
+    """What it computes anew. REBUILD_KIND_UNSPECIFIED for an activation or a pruning, which are operations of this kind too."""
+    note: _builtins.str
+    """The note of its request, or what else it does."""
+    @_builtins.property
+    def progress(self) -> _operation_pb2.OperationProgress:
+        """How far it is."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___RebuildKind.ValueType = ...,
+        note: _builtins.str = ...,
+        progress: _operation_pb2.OperationProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "note", b"note", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildMetadata: _TypeAlias = RebuildMetadata  # noqa: Y015
+
+@_typing.final
+class RebuildResult(_message.Message):
+    """What a rebuild made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HASHER_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Number of the new generation, now in use, 1 or more."""
+    image_count: _builtins.int
+    """Images that it holds, 0 or more."""
+    sequence: _builtins.int
+    """Sequence number of the last change of the gallery that it contains, 0 or more."""
+    hasher: _builtins.str
+    """Identity of the hasher whose codes it holds, `NAME@HEX12`."""
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        hasher: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "hasher", b"hasher", "image_count", b"image_count", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildResult: _TypeAlias = RebuildResult  # noqa: Y015
+
+@_typing.final
+class Generation(_message.Message):
+    """One generation of the indexes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    HASHER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1, 2, ... in the order of building, never used twice."""
+    hasher: _builtins.str
+    """Identity of the hasher whose codes it holds, `NAME@HEX12`."""
+    sequence: _builtins.int
+    """Sequence number of the last change of the gallery that it contains, 0 or more."""
+    image_count: _builtins.int
+    """Images that it holds, 0 or more."""
+    state: Global___GenerationState.ValueType
+    """What may be done with it."""
+    note: _builtins.str
+    """Why it was built, or what was found damaged."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was built."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        hasher: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        image_count: _builtins.int = ...,
+        state: Global___GenerationState.ValueType = ...,
+        note: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "hasher", b"hasher", "image_count", b"image_count", "note", b"note", "number", b"number", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Generation: _TypeAlias = Generation  # noqa: Y015
+
+@_typing.final
+class ListGenerationsRequest(_message.Message):
+    """Asks for the generations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGenerationsRequest: _TypeAlias = ListGenerationsRequest  # noqa: Y015
+
+@_typing.final
+class ListGenerationsResponse(_message.Message):
+    """The generations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Generation]:
+        """In ascending order of their numbers."""
+
+    def __init__(
+        self,
+        *,
+        generations: _abc.Iterable[Global___Generation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generations", b"generations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGenerationsResponse: _TypeAlias = ListGenerationsResponse  # noqa: Y015
+
+@_typing.final
+class ActivateGenerationRequest(_message.Message):
+    """Asks to use a generation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number, 1 or more."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateGenerationRequest: _TypeAlias = ActivateGenerationRequest  # noqa: Y015
+
+@_typing.final
+class ActivateGenerationResponse(_message.Message):
+    """Says that a generation is in use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def generation(self) -> Global___Generation:
+        """The generation."""
+
+    def __init__(
+        self,
+        *,
+        generation: Global___Generation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateGenerationResponse: _TypeAlias = ActivateGenerationResponse  # noqa: Y015
+
+@_typing.final
+class PruneGenerationsRequest(_message.Message):
+    """Asks to delete old generations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_FIELD_NUMBER: _builtins.int
+    keep: _builtins.int
+    """How many of the newest to keep, 1 or more. The one in use is kept beside them where it is older."""
+    def __init__(
+        self,
+        *,
+        keep: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneGenerationsRequest: _TypeAlias = PruneGenerationsRequest  # noqa: Y015
+
+@_typing.final
+class PruneGenerationsResponse(_message.Message):
+    """Says which generations were deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_NUMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deleted_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their numbers, ascending."""
+
+    def __init__(
+        self,
+        *,
+        deleted_numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_numbers", b"deleted_numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneGenerationsResponse: _TypeAlias = PruneGenerationsResponse  # noqa: Y015
+
+@_typing.final
+class VerifyIndexRequest(_message.Message):
+    """Asks for a check of the indexes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyIndexRequest: _TypeAlias = VerifyIndexRequest  # noqa: Y015
+
+@_typing.final
+class VerifyMetadata(_message.Message):
+    """How far a check is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> _operation_pb2.OperationProgress:
+        """How far it is."""
+
+    def __init__(
+        self,
+        *,
+        progress: _operation_pb2.OperationProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyMetadata: _TypeAlias = VerifyMetadata  # noqa: Y015
+
+@_typing.final
+class VerifyResult(_message.Message):
+    """What a check found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CheckedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOUND_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    FINDING_COUNT_FIELD_NUMBER: _builtins.int
+    CHECKED_FIELD_NUMBER: _builtins.int
+    sound: _builtins.bool
+    """Whether nothing is damaged."""
+    finding_count: _builtins.int
+    """How many findings there are in all, 0 or more."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___VerifyFinding]:
+        """What is not as it should be, at most 1,000, damage first. Empty when all is well."""
+
+    @_builtins.property
+    def checked(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many things of each kind were looked at, 0 or more, such as `images`."""
+
+    def __init__(
+        self,
+        *,
+        sound: _builtins.bool = ...,
+        findings: _abc.Iterable[Global___VerifyFinding] | None = ...,
+        finding_count: _builtins.int = ...,
+        checked: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "finding_count", b"finding_count", "findings", b"findings", "sound", b"sound"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyResult: _TypeAlias = VerifyResult  # noqa: Y015
+
+@_typing.final
+class VerifyFinding(_message.Message):
+    """One thing that is not as it should be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DAMAGE_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """What it is about, such as `generation 3`."""
+    problem: _builtins.str
+    """What is wrong and what to do, for people."""
+    damage: _builtins.bool
+    """Whether something is lost or wrong. Otherwise it is untidy only."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        damage: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damage", b"damage", "problem", b"problem", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyFinding: _TypeAlias = VerifyFinding  # noqa: Y015

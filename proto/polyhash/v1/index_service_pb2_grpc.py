@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from polyhash.v1 import index_service_pb2 as polyhash_dot_v1_dot_index__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,7 +27,9 @@ if _version_not_supported:
 
 
 class IndexServiceStub:
-    """Tells the state of the gallery's indexes.
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
     """
 
     def __init__(self, channel):
@@ -40,14 +43,89 @@ class IndexServiceStub:
                 request_serializer=polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsRequest.SerializeToString,
                 response_deserializer=polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsResponse.FromString,
                 _registered_method=True)
+        self.RebuildIndex = channel.unary_unary(
+                '/polyhash.v1.IndexService/RebuildIndex',
+                request_serializer=polyhash_dot_v1_dot_index__service__pb2.RebuildIndexRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ListGenerations = channel.unary_unary(
+                '/polyhash.v1.IndexService/ListGenerations',
+                request_serializer=polyhash_dot_v1_dot_index__service__pb2.ListGenerationsRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_index__service__pb2.ListGenerationsResponse.FromString,
+                _registered_method=True)
+        self.ActivateGeneration = channel.unary_unary(
+                '/polyhash.v1.IndexService/ActivateGeneration',
+                request_serializer=polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationResponse.FromString,
+                _registered_method=True)
+        self.PruneGenerations = channel.unary_unary(
+                '/polyhash.v1.IndexService/PruneGenerations',
+                request_serializer=polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsResponse.FromString,
+                _registered_method=True)
+        self.VerifyIndex = channel.unary_unary(
+                '/polyhash.v1.IndexService/VerifyIndex',
+                request_serializer=polyhash_dot_v1_dot_index__service__pb2.VerifyIndexRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
-    """Tells the state of the gallery's indexes.
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
     """
 
     def GetIndexStats(self, request, context):
         """Returns how much the gallery holds and which models it uses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildIndex(self, request, context):
+        """Starts to build a new generation beside the one in use and, once that has been checked, to use it instead. Searches
+        and uploads go on meanwhile. ABORTED while another rebuild, an activation or a pruning is running. The operation is
+        followed, cancelled and waited for through google.longrunning.Operations, with RebuildMetadata and in the end
+        RebuildResult.
+
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGenerations(self, request, context):
+        """Returns all generations that are known, oldest first. There are few: old ones are deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateGeneration(self, request, context):
+        """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+        it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
+        it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneGenerations(self, request, context):
+        """Deletes old generations. Never the one in use. ABORTED while a rebuild or an activation is running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyIndex(self, request, context):
+        """Starts to check the indexes against the catalog. Changes nothing. ABORTED while another check is running. The operation
+        is followed, cancelled and waited for through google.longrunning.Operations, with VerifyMetadata and in the end
+        VerifyResult.
+
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +139,31 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     request_deserializer=polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsRequest.FromString,
                     response_serializer=polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsResponse.SerializeToString,
             ),
+            'RebuildIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebuildIndex,
+                    request_deserializer=polyhash_dot_v1_dot_index__service__pb2.RebuildIndexRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ListGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGenerations,
+                    request_deserializer=polyhash_dot_v1_dot_index__service__pb2.ListGenerationsRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_index__service__pb2.ListGenerationsResponse.SerializeToString,
+            ),
+            'ActivateGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateGeneration,
+                    request_deserializer=polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationResponse.SerializeToString,
+            ),
+            'PruneGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneGenerations,
+                    request_deserializer=polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsResponse.SerializeToString,
+            ),
+            'VerifyIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyIndex,
+                    request_deserializer=polyhash_dot_v1_dot_index__service__pb2.VerifyIndexRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'polyhash.v1.IndexService', rpc_method_handlers)
@@ -70,7 +173,9 @@ def add_IndexServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IndexService:
-    """Tells the state of the gallery's indexes.
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
     """
 
     @staticmethod
@@ -90,6 +195,141 @@ class IndexService:
             '/polyhash.v1.IndexService/GetIndexStats',
             polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsRequest.SerializeToString,
             polyhash_dot_v1_dot_index__service__pb2.GetIndexStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.IndexService/RebuildIndex',
+            polyhash_dot_v1_dot_index__service__pb2.RebuildIndexRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.IndexService/ListGenerations',
+            polyhash_dot_v1_dot_index__service__pb2.ListGenerationsRequest.SerializeToString,
+            polyhash_dot_v1_dot_index__service__pb2.ListGenerationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.IndexService/ActivateGeneration',
+            polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationRequest.SerializeToString,
+            polyhash_dot_v1_dot_index__service__pb2.ActivateGenerationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.IndexService/PruneGenerations',
+            polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsRequest.SerializeToString,
+            polyhash_dot_v1_dot_index__service__pb2.PruneGenerationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.IndexService/VerifyIndex',
+            polyhash_dot_v1_dot_index__service__pb2.VerifyIndexRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

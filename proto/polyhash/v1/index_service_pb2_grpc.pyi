@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.longrunning import operations_pb2 as _operations_pb2
 from grpc import aio as _aio
 from polyhash.v1 import index_service_pb2 as _index_service_pb2
 import abc as _abc_1
@@ -27,7 +28,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IndexServiceStub:
-    """Tells the state of the gallery's indexes."""
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,17 +39,75 @@ class IndexServiceStub:
     def __new__(cls, channel: _aio.Channel) -> IndexServiceAsyncStub: ...
     GetIndexStats: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.GetIndexStatsRequest, _index_service_pb2.GetIndexStatsResponse]
     """Returns how much the gallery holds and which models it uses."""
+    RebuildIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.RebuildIndexRequest, _operations_pb2.Operation]
+    """Starts to build a new generation beside the one in use and, once that has been checked, to use it instead. Searches
+    and uploads go on meanwhile. ABORTED while another rebuild, an activation or a pruning is running. The operation is
+    followed, cancelled and waited for through google.longrunning.Operations, with RebuildMetadata and in the end
+    RebuildResult.
+
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    ListGenerations: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.ListGenerationsRequest, _index_service_pb2.ListGenerationsResponse]
+    """Returns all generations that are known, oldest first. There are few: old ones are deleted."""
+    ActivateGeneration: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.ActivateGenerationRequest, _index_service_pb2.ActivateGenerationResponse]
+    """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+    it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
+    it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
+    """
+    PruneGenerations: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.PruneGenerationsRequest, _index_service_pb2.PruneGenerationsResponse]
+    """Deletes old generations. Never the one in use. ABORTED while a rebuild or an activation is running."""
+    VerifyIndex: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.VerifyIndexRequest, _operations_pb2.Operation]
+    """Starts to check the indexes against the catalog. Changes nothing. ABORTED while another check is running. The operation
+    is followed, cancelled and waited for through google.longrunning.Operations, with VerifyMetadata and in the end
+    VerifyResult.
+
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
 
 @_typing.type_check_only
 class IndexServiceAsyncStub(IndexServiceStub):
-    """Tells the state of the gallery's indexes."""
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetIndexStats: _aio.UnaryUnaryMultiCallable[_index_service_pb2.GetIndexStatsRequest, _index_service_pb2.GetIndexStatsResponse]  # type: ignore[assignment]
     """Returns how much the gallery holds and which models it uses."""
+    RebuildIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.RebuildIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to build a new generation beside the one in use and, once that has been checked, to use it instead. Searches
+    and uploads go on meanwhile. ABORTED while another rebuild, an activation or a pruning is running. The operation is
+    followed, cancelled and waited for through google.longrunning.Operations, with RebuildMetadata and in the end
+    RebuildResult.
+
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
+    ListGenerations: _aio.UnaryUnaryMultiCallable[_index_service_pb2.ListGenerationsRequest, _index_service_pb2.ListGenerationsResponse]  # type: ignore[assignment]
+    """Returns all generations that are known, oldest first. There are few: old ones are deleted."""
+    ActivateGeneration: _aio.UnaryUnaryMultiCallable[_index_service_pb2.ActivateGenerationRequest, _index_service_pb2.ActivateGenerationResponse]  # type: ignore[assignment]
+    """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+    it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
+    it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
+    """
+    PruneGenerations: _aio.UnaryUnaryMultiCallable[_index_service_pb2.PruneGenerationsRequest, _index_service_pb2.PruneGenerationsResponse]  # type: ignore[assignment]
+    """Deletes old generations. Never the one in use. ABORTED while a rebuild or an activation is running."""
+    VerifyIndex: _aio.UnaryUnaryMultiCallable[_index_service_pb2.VerifyIndexRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts to check the indexes against the catalog. Changes nothing. ABORTED while another check is running. The operation
+    is followed, cancelled and waited for through google.longrunning.Operations, with VerifyMetadata and in the end
+    VerifyResult.
+
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells the state of the gallery's indexes."""
+    """Tells the state of the gallery's indexes, builds them anew and checks them.
+
+    The catalog holds the truth. A generation is a copy of the indexes on disk, which a start loads; it can be made anew.
+    """
 
     @_abc_1.abstractmethod
     def GetIndexStats(
@@ -54,5 +116,61 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_index_service_pb2.GetIndexStatsResponse, _abc.Awaitable[_index_service_pb2.GetIndexStatsResponse]]:
         """Returns how much the gallery holds and which models it uses."""
+
+    @_abc_1.abstractmethod
+    def RebuildIndex(
+        self,
+        request: _index_service_pb2.RebuildIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to build a new generation beside the one in use and, once that has been checked, to use it instead. Searches
+        and uploads go on meanwhile. ABORTED while another rebuild, an activation or a pruning is running. The operation is
+        followed, cancelled and waited for through google.longrunning.Operations, with RebuildMetadata and in the end
+        RebuildResult.
+
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+
+    @_abc_1.abstractmethod
+    def ListGenerations(
+        self,
+        request: _index_service_pb2.ListGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.ListGenerationsResponse, _abc.Awaitable[_index_service_pb2.ListGenerationsResponse]]:
+        """Returns all generations that are known, oldest first. There are few: old ones are deleted."""
+
+    @_abc_1.abstractmethod
+    def ActivateGeneration(
+        self,
+        request: _index_service_pb2.ActivateGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.ActivateGenerationResponse, _abc.Awaitable[_index_service_pb2.ActivateGenerationResponse]]:
+        """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+        it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
+        it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
+        """
+
+    @_abc_1.abstractmethod
+    def PruneGenerations(
+        self,
+        request: _index_service_pb2.PruneGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_index_service_pb2.PruneGenerationsResponse, _abc.Awaitable[_index_service_pb2.PruneGenerationsResponse]]:
+        """Deletes old generations. Never the one in use. ABORTED while a rebuild or an activation is running."""
+
+    @_abc_1.abstractmethod
+    def VerifyIndex(
+        self,
+        request: _index_service_pb2.VerifyIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts to check the indexes against the catalog. Changes nothing. ABORTED while another check is running. The operation
+        is followed, cancelled and waited for through google.longrunning.Operations, with VerifyMetadata and in the end
+        VerifyResult.
+
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

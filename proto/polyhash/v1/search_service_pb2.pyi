@@ -8,6 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
+from polyhash.v1 import facet_pb2 as _facet_pb2
+from polyhash.v1 import filter_pb2 as _filter_pb2
 from polyhash.v1 import image_pb2 as _image_pb2
 import builtins as _builtins
 import sys
@@ -44,6 +47,34 @@ SEARCH_VIEW_FULL: SearchView.ValueType  # 2
 """These and the images."""
 Global___SearchView: _TypeAlias = SearchView  # noqa: Y015
 
+class _SearchStrategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchStrategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_STRATEGY_UNSPECIFIED: _SearchStrategy.ValueType  # 0
+    """The same as SEARCH_STRATEGY_EXACT."""
+    SEARCH_STRATEGY_EXACT: _SearchStrategy.ValueType  # 1
+    """Compares the codes of one length, of every image that passes the filter."""
+    SEARCH_STRATEGY_AUTO: _SearchStrategy.ValueType  # 2
+    """A short length proposes candidates and the longest ranks them: distances are those of the longest, and the answer
+    says what was done. Faster, and it may miss a hit. Not with `bits`, nor page by page.
+    """
+
+class SearchStrategy(_SearchStrategy, metaclass=_SearchStrategyEnumTypeWrapper):
+    """How a search finds its hits."""
+
+SEARCH_STRATEGY_UNSPECIFIED: SearchStrategy.ValueType  # 0
+"""The same as SEARCH_STRATEGY_EXACT."""
+SEARCH_STRATEGY_EXACT: SearchStrategy.ValueType  # 1
+"""Compares the codes of one length, of every image that passes the filter."""
+SEARCH_STRATEGY_AUTO: SearchStrategy.ValueType  # 2
+"""A short length proposes candidates and the longest ranks them: distances are those of the longest, and the answer
+says what was done. Faster, and it may miss a hit. Not with `bits`, nor page by page.
+"""
+Global___SearchStrategy: _TypeAlias = SearchStrategy  # noqa: Y015
+
 @_typing.final
 class SearchRequest(_message.Message):
     """One search."""
@@ -57,6 +88,11 @@ class SearchRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     MAX_DISTANCE_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded picture (JPEG, PNG, WebP, ...), 1 byte up to the server's limit (24 MiB by default)."""
     image_id: _builtins.int
@@ -66,11 +102,31 @@ class SearchRequest(_message.Message):
     bits: _builtins.int
     """Code length to compare in bits, one of the model's. 0 means the longest."""
     k: _builtins.int
-    """How many hits at most, 1 to 10,000. Absent means 10."""
+    """How many hits at most, 1 to 10,000. Absent means 10. Not with `page_size` or `page_token`, which take its place."""
     max_distance: _builtins.int
     """Largest Hamming distance in bits that still counts (inclusive), 0 or more. Absent means no limit."""
     view: Global___SearchView.ValueType
     """How much of each hit to return."""
+    strategy: Global___SearchStrategy.ValueType
+    """How to find them."""
+    min_sequence: _builtins.int
+    """A sequence number that an earlier response carried, 0 or more: the answer has seen that change and all before.
+    FAILED_PRECONDITION when the gallery has not come so far. 0 asks for nothing.
+    """
+    page_size: _builtins.int
+    """Above 0, asks for all hits page by page, and how many of them a page has at most; above 1,000 counts as 1,000.
+    0 means one answer of `k` hits, or pages of 100 where a `page_token` is given. Negative is an error.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before, or empty for the first page. All other arguments except `page_size`,
+    `min_sequence` and `view` must be those of the first page. ABORTED once another hasher is in use: begin again. While
+    the gallery changes, no image comes twice, none that is there all the time is left out, and none comes that was added
+    after the first page.
+    """
+    @_builtins.property
+    def filter(self) -> _filter_pb2.ImageFilter:
+        """Which images may be found. Absent means all."""
+
     def __init__(
         self,
         *,
@@ -81,10 +137,15 @@ class SearchRequest(_message.Message):
         k: _builtins.int | None = ...,
         max_distance: _builtins.int | None = ...,
         view: Global___SearchView.ValueType = ...,
+        filter: _filter_pb2.ImageFilter | None = ...,
+        strategy: Global___SearchStrategy.ValueType = ...,
+        min_sequence: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "code", b"code", "image", b"image", "image_id", b"image_id", "k", b"k", "max_distance", b"max_distance", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "code", b"code", "filter", b"filter", "image", b"image", "image_id", b"image_id", "k", b"k", "max_distance", b"max_distance", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "bits", b"bits", "code", b"code", "image", b"image", "image_id", b"image_id", "k", b"k", "max_distance", b"max_distance", "query", b"query", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "bits", b"bits", "code", b"code", "filter", b"filter", "image", b"image", "image_id", b"image_id", "k", b"k", "max_distance", b"max_distance", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "strategy", b"strategy", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
@@ -133,14 +194,30 @@ class SearchResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     HASHER_FIELD_NUMBER: _builtins.int
     TIMINGS_MS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    LENGTHS_BITS_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
     bits: _builtins.int
-    """Code length that was compared, in bits."""
+    """Code length that was compared, in bits. The one that `distance` is of."""
     code: _builtins.bytes
     """The query's code of that length."""
     sequence: _builtins.int
     """Sequence number of the last change of the gallery that this answer has seen, 0 or more."""
     hasher: _builtins.str
     """Identity of the hasher whose codes were compared, `NAME@HEX12`."""
+    next_page_token: _builtins.str
+    """What to give as `page_token` for the next page. Empty on the last, and when no pages were asked for."""
+    generation: _builtins.int
+    """Number of the generation that was searched, 1 or more; 0 while there is none on disk."""
+    candidates: _builtins.int
+    """How many images were compared by the length `bits`, 0 or more: all that pass the filter, or those that a short length
+    proposed.
+    """
+    exact: _builtins.bool
+    """Whether the hits are sure to be the nearest by `bits`. False when candidates may have left one out."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
         """Hits in ascending order of (distance, image_id)."""
@@ -148,6 +225,14 @@ class SearchResponse(_message.Message):
     @_builtins.property
     def timings_ms(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Milliseconds spent per stage: `encode` (query to code), `index` (code to hits), `rows` (hits to images)."""
+
+    @_builtins.property
+    def counts(self) -> _filter_pb2.FilterCounts:
+        """What the filter did. Says nothing of `max_distance`."""
+
+    @_builtins.property
+    def lengths_bits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Code lengths that were compared, in bits."""
 
     def __init__(
         self,
@@ -158,10 +243,16 @@ class SearchResponse(_message.Message):
         sequence: _builtins.int = ...,
         hasher: _builtins.str = ...,
         timings_ms: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        next_page_token: _builtins.str = ...,
+        counts: _filter_pb2.FilterCounts | None = ...,
+        generation: _builtins.int = ...,
+        lengths_bits: _abc.Iterable[_builtins.int] | None = ...,
+        candidates: _builtins.int = ...,
+        exact: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "code", b"code", "hasher", b"hasher", "hits", b"hits", "sequence", b"sequence", "timings_ms", b"timings_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "candidates", b"candidates", "code", b"code", "counts", b"counts", "exact", b"exact", "generation", b"generation", "hasher", b"hasher", "hits", b"hits", "lengths_bits", b"lengths_bits", "next_page_token", b"next_page_token", "sequence", b"sequence", "timings_ms", b"timings_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,7 +273,7 @@ class SearchHit(_message.Message):
     distance: _builtins.int
     """Hamming distance to the query in bits, 0 to the compared length."""
     rank: _builtins.int
-    """Place in the answer, counted from 1."""
+    """Place in the answer, counted from 1; on a page, the place on that page."""
     @_builtins.property
     def image(self) -> _image_pb2.Image:
         """The image. Absent in SEARCH_VIEW_BASIC, or when it was deleted while the answer was made."""
@@ -202,3 +293,433 @@ class SearchHit(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+
+@_typing.final
+class SearchQuery(_message.Message):
+    """What to search for, where a request has its options beside it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    """An encoded picture (JPEG, PNG, WebP, ...), 1 byte up to the server's limit (24 MiB by default)."""
+    image_id: _builtins.int
+    """An image of the gallery, 1 or more. It is left out of its own answer."""
+    code: _builtins.bytes
+    """A code of the compared length, or a whole code record as EncodeResponse has it. Bit 0 is the low bit of byte 0."""
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+        image_id: _builtins.int = ...,
+        code: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "image", b"image", "image_id", b"image_id", "query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "image", b"image", "image_id", b"image_id", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["image", "image_id", "code"]  # noqa: Y015
+    _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
+
+Global___SearchQuery: _TypeAlias = SearchQuery  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    """Many searches with the same options, which mean what they mean in SearchRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERIES_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    MAX_DISTANCE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    bits: _builtins.int
+    """Code length to compare in bits, one of the model's. 0 means the longest."""
+    k: _builtins.int
+    """How many hits per query at most, 1 to 10,000. Absent means 10."""
+    max_distance: _builtins.int
+    """Largest Hamming distance in bits that still counts (inclusive), 0 or more. Absent means no limit."""
+    view: Global___SearchView.ValueType
+    """How much of each hit to return."""
+    strategy: Global___SearchStrategy.ValueType
+    """How to find them."""
+    min_sequence: _builtins.int
+    """A sequence number that an earlier response carried, 0 or more. 0 asks for nothing."""
+    @_builtins.property
+    def queries(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchQuery]:
+        """What to search for, 1 to 1,000."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.ImageFilter:
+        """Which images may be found. Absent means all."""
+
+    def __init__(
+        self,
+        *,
+        queries: _abc.Iterable[Global___SearchQuery] | None = ...,
+        bits: _builtins.int = ...,
+        k: _builtins.int | None = ...,
+        max_distance: _builtins.int | None = ...,
+        view: Global___SearchView.ValueType = ...,
+        filter: _filter_pb2.ImageFilter | None = ...,
+        strategy: Global___SearchStrategy.ValueType = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "filter", b"filter", "k", b"k", "max_distance", b"max_distance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "bits", b"bits", "filter", b"filter", "k", b"k", "max_distance", b"max_distance", "min_sequence", b"min_sequence", "queries", b"queries", "strategy", b"strategy", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
+    _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
+    _WhichOneofReturnType__max_distance: _TypeAlias = _typing.Literal["max_distance"]  # noqa: Y015
+    _WhichOneofArgType__max_distance: _TypeAlias = _typing.Literal["_max_distance", b"_max_distance"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance) -> _WhichOneofReturnType__max_distance | None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    """The answers to many searches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchSearchResult]:
+        """What became of every query, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___BatchSearchResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchResult(_message.Message):
+    """What became of one query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___SearchResponse:
+        """The answer."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none. With the details that any error of this API has."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___SearchResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___BatchSearchResult: _TypeAlias = BatchSearchResult  # noqa: Y015
+
+@_typing.final
+class StreamSearchRequest(_message.Message):
+    """One search of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    tag: _builtins.str
+    """The client's own word for this request, returned with its response. At most 256 characters."""
+    @_builtins.property
+    def search(self) -> Global___SearchRequest:
+        """What to search for, and how."""
+
+    def __init__(
+        self,
+        *,
+        tag: _builtins.str = ...,
+        search: Global___SearchRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["search", b"search"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["search", b"search", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSearchRequest: _TypeAlias = StreamSearchRequest  # noqa: Y015
+
+@_typing.final
+class StreamSearchResponse(_message.Message):
+    """What became of one search of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    tag: _builtins.str
+    """The tag of the request that this answers."""
+    @_builtins.property
+    def answer(self) -> Global___SearchResponse:
+        """The answer."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none. With the details that any error of this API has."""
+
+    def __init__(
+        self,
+        *,
+        tag: _builtins.str = ...,
+        answer: Global___SearchResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "error", b"error", "outcome", b"outcome", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StreamSearchResponse: _TypeAlias = StreamSearchResponse  # noqa: Y015
+
+@_typing.final
+class CountMatchesRequest(_message.Message):
+    """Asks how many images are near a query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    MAX_DISTANCE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    bits: _builtins.int
+    """Code length to compare in bits, one of the model's. 0 means the longest."""
+    max_distance: _builtins.int
+    """Largest Hamming distance in bits that still counts (inclusive), 0 or more. Absent means the compared length."""
+    min_sequence: _builtins.int
+    """A sequence number that an earlier response carried, 0 or more. 0 asks for nothing."""
+    @_builtins.property
+    def query(self) -> Global___SearchQuery:
+        """What to measure distances to."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.ImageFilter:
+        """Which images count. Absent means all."""
+
+    def __init__(
+        self,
+        *,
+        query: Global___SearchQuery | None = ...,
+        bits: _builtins.int = ...,
+        max_distance: _builtins.int | None = ...,
+        filter: _filter_pb2.ImageFilter | None = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_distance", b"_max_distance", "filter", b"filter", "max_distance", b"max_distance", "query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_distance", b"_max_distance", "bits", b"bits", "filter", b"filter", "max_distance", b"max_distance", "min_sequence", b"min_sequence", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_distance: _TypeAlias = _typing.Literal["max_distance"]  # noqa: Y015
+    _WhichOneofArgType__max_distance: _TypeAlias = _typing.Literal["_max_distance", b"_max_distance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance) -> _WhichOneofReturnType__max_distance | None: ...
+
+Global___CountMatchesRequest: _TypeAlias = CountMatchesRequest  # noqa: Y015
+
+@_typing.final
+class CountMatchesResponse(_message.Message):
+    """How many images are near a query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_BY_DISTANCE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Images within `max_distance`, 0 or more: the sum of these."""
+    bits: _builtins.int
+    """Code length that was compared, in bits."""
+    sequence: _builtins.int
+    """Sequence number of the last change of the gallery that this answer has seen, 0 or more."""
+    generation: _builtins.int
+    """Number of the generation that was searched, 1 or more; 0 while there is none on disk."""
+    @_builtins.property
+    def count_by_distance(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Images at distance 0, 1, 2, ... up to `max_distance` or the compared length, whichever is less."""
+
+    @_builtins.property
+    def counts(self) -> _filter_pb2.FilterCounts:
+        """What the filter did."""
+
+    def __init__(
+        self,
+        *,
+        count_by_distance: _abc.Iterable[_builtins.int] | None = ...,
+        total: _builtins.int = ...,
+        bits: _builtins.int = ...,
+        counts: _filter_pb2.FilterCounts | None = ...,
+        sequence: _builtins.int = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bits", b"bits", "count_by_distance", b"count_by_distance", "counts", b"counts", "generation", b"generation", "sequence", b"sequence", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountMatchesResponse: _TypeAlias = CountMatchesResponse  # noqa: Y015
+
+@_typing.final
+class Neighbourhood(_message.Message):
+    """The images around a query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    MAX_DISTANCE_FIELD_NUMBER: _builtins.int
+    bits: _builtins.int
+    """Code length to compare in bits, one of the model's. 0 means the longest."""
+    k: _builtins.int
+    """How many images at most, the nearest, 1 to 10,000. Absent means all within `max_distance`. At least one of the two
+    must be given.
+    """
+    max_distance: _builtins.int
+    """Largest Hamming distance in bits that still counts (inclusive), 0 or more. Absent means no limit."""
+    @_builtins.property
+    def query(self) -> Global___SearchQuery:
+        """Whose neighbours."""
+
+    def __init__(
+        self,
+        *,
+        query: Global___SearchQuery | None = ...,
+        bits: _builtins.int = ...,
+        k: _builtins.int | None = ...,
+        max_distance: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "k", b"k", "max_distance", b"max_distance", "query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_max_distance", b"_max_distance", "bits", b"bits", "k", b"k", "max_distance", b"max_distance", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
+    _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
+    _WhichOneofReturnType__max_distance: _TypeAlias = _typing.Literal["max_distance"]  # noqa: Y015
+    _WhichOneofArgType__max_distance: _TypeAlias = _typing.Literal["_max_distance", b"_max_distance"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_distance) -> _WhichOneofReturnType__max_distance | None: ...
+
+Global___Neighbourhood: _TypeAlias = Neighbourhood  # noqa: Y015
+
+@_typing.final
+class FacetsRequest(_message.Message):
+    """Asks how images spread over columns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACETS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    NEIGHBOURHOOD_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    min_sequence: _builtins.int
+    """A sequence number that an earlier response carried, 0 or more. 0 asks for nothing."""
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[_facet_pb2.FacetRequest]:
+        """Over which columns, 1 to 16."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.ImageFilter:
+        """Which images count. Absent means all."""
+
+    @_builtins.property
+    def neighbourhood(self) -> Global___Neighbourhood:
+        """Of these, only those around a query. Absent means wherever they are."""
+
+    def __init__(
+        self,
+        *,
+        facets: _abc.Iterable[_facet_pb2.FacetRequest] | None = ...,
+        filter: _filter_pb2.ImageFilter | None = ...,
+        neighbourhood: Global___Neighbourhood | None = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "neighbourhood", b"neighbourhood"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets", "filter", b"filter", "min_sequence", b"min_sequence", "neighbourhood", b"neighbourhood"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetsRequest: _TypeAlias = FacetsRequest  # noqa: Y015
+
+@_typing.final
+class FacetsResponse(_message.Message):
+    """How images spread over columns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACETS_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    image_count: _builtins.int
+    """Images that were counted, 0 or more."""
+    sequence: _builtins.int
+    """Sequence number of the last change of the gallery that this answer has seen, 0 or more."""
+    generation: _builtins.int
+    """Number of the generation that was searched, 1 or more; 0 while there is none on disk."""
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[_facet_pb2.Facet]:
+        """One per column that was asked for, in that order."""
+
+    @_builtins.property
+    def counts(self) -> _filter_pb2.FilterCounts:
+        """What the filter did. Says nothing of the neighbourhood."""
+
+    def __init__(
+        self,
+        *,
+        facets: _abc.Iterable[_facet_pb2.Facet] | None = ...,
+        image_count: _builtins.int = ...,
+        counts: _filter_pb2.FilterCounts | None = ...,
+        sequence: _builtins.int = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "facets", b"facets", "generation", b"generation", "image_count", b"image_count", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetsResponse: _TypeAlias = FacetsResponse  # noqa: Y015

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """Finds the images whose codes are nearest to that of a query.
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
     """
 
     def __init__(self, channel):
@@ -40,14 +42,68 @@ class SearchServiceStub:
                 request_serializer=polyhash_dot_v1_dot_search__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=polyhash_dot_v1_dot_search__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/polyhash.v1.SearchService/BatchSearch',
+                request_serializer=polyhash_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
+        self.StreamSearch = channel.stream_stream(
+                '/polyhash.v1.SearchService/StreamSearch',
+                request_serializer=polyhash_dot_v1_dot_search__service__pb2.StreamSearchRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_search__service__pb2.StreamSearchResponse.FromString,
+                _registered_method=True)
+        self.CountMatches = channel.unary_unary(
+                '/polyhash.v1.SearchService/CountMatches',
+                request_serializer=polyhash_dot_v1_dot_search__service__pb2.CountMatchesRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_search__service__pb2.CountMatchesResponse.FromString,
+                _registered_method=True)
+        self.Facets = channel.unary_unary(
+                '/polyhash.v1.SearchService/Facets',
+                request_serializer=polyhash_dot_v1_dot_search__service__pb2.FacetsRequest.SerializeToString,
+                response_deserializer=polyhash_dot_v1_dot_search__service__pb2.FacetsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
-    """Finds the images whose codes are nearest to that of a query.
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
     """
 
     def Search(self, request, context):
-        """Returns exactly min(k, images within max_distance) hits. FAILED_PRECONDITION while the store has no hasher.
+        """Returns exactly min(k, matching images within max_distance) hits, or page by page all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request, context):
+        """Answers many searches that share their options, all of them from the same state of the gallery. A search that cannot
+        be carried out does not spoil the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamSearch(self, request_iterator, context):
+        """Answers searches one by one, in the order in which they come. One that cannot be carried out does not end the stream.
+
+        The stream ends with DEADLINE_EXCEEDED when no request arrives for the server's idle limit, with RESOURCE_EXHAUSTED
+        when too many streams are open, and with UNAVAILABLE when the server stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountMatches(self, request, context):
+        """Counts the images at every distance from a query.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Facets(self, request, context):
+        """Tells how the images that pass a filter, or those around a query, spread over labels, attributes, scores and time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +117,26 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=polyhash_dot_v1_dot_search__service__pb2.SearchRequest.FromString,
                     response_serializer=polyhash_dot_v1_dot_search__service__pb2.SearchResponse.SerializeToString,
             ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=polyhash_dot_v1_dot_search__service__pb2.BatchSearchRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_search__service__pb2.BatchSearchResponse.SerializeToString,
+            ),
+            'StreamSearch': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamSearch,
+                    request_deserializer=polyhash_dot_v1_dot_search__service__pb2.StreamSearchRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_search__service__pb2.StreamSearchResponse.SerializeToString,
+            ),
+            'CountMatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountMatches,
+                    request_deserializer=polyhash_dot_v1_dot_search__service__pb2.CountMatchesRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_search__service__pb2.CountMatchesResponse.SerializeToString,
+            ),
+            'Facets': grpc.unary_unary_rpc_method_handler(
+                    servicer.Facets,
+                    request_deserializer=polyhash_dot_v1_dot_search__service__pb2.FacetsRequest.FromString,
+                    response_serializer=polyhash_dot_v1_dot_search__service__pb2.FacetsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'polyhash.v1.SearchService', rpc_method_handlers)
@@ -70,7 +146,9 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """Finds the images whose codes are nearest to that of a query.
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
     """
 
     @staticmethod
@@ -90,6 +168,114 @@ class SearchService:
             '/polyhash.v1.SearchService/Search',
             polyhash_dot_v1_dot_search__service__pb2.SearchRequest.SerializeToString,
             polyhash_dot_v1_dot_search__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.SearchService/BatchSearch',
+            polyhash_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+            polyhash_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamSearch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/polyhash.v1.SearchService/StreamSearch',
+            polyhash_dot_v1_dot_search__service__pb2.StreamSearchRequest.SerializeToString,
+            polyhash_dot_v1_dot_search__service__pb2.StreamSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountMatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.SearchService/CountMatches',
+            polyhash_dot_v1_dot_search__service__pb2.CountMatchesRequest.SerializeToString,
+            polyhash_dot_v1_dot_search__service__pb2.CountMatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Facets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/polyhash.v1.SearchService/Facets',
+            polyhash_dot_v1_dot_search__service__pb2.FacetsRequest.SerializeToString,
+            polyhash_dot_v1_dot_search__service__pb2.FacetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

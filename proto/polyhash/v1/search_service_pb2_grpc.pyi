@@ -27,25 +27,62 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """Finds the images whose codes are nearest to that of a query."""
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]
-    """Returns exactly min(k, images within max_distance) hits. FAILED_PRECONDITION while the store has no hasher."""
+    """Returns exactly min(k, matching images within max_distance) hits, or page by page all of them."""
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]
+    """Answers many searches that share their options, all of them from the same state of the gallery. A search that cannot
+    be carried out does not spoil the others.
+    """
+    StreamSearch: _grpc.StreamStreamMultiCallable[_search_service_pb2.StreamSearchRequest, _search_service_pb2.StreamSearchResponse]
+    """Answers searches one by one, in the order in which they come. One that cannot be carried out does not end the stream.
+
+    The stream ends with DEADLINE_EXCEEDED when no request arrives for the server's idle limit, with RESOURCE_EXHAUSTED
+    when too many streams are open, and with UNAVAILABLE when the server stops.
+    """
+    CountMatches: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.CountMatchesRequest, _search_service_pb2.CountMatchesResponse]
+    """Counts the images at every distance from a query."""
+    Facets: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.FacetsRequest, _search_service_pb2.FacetsResponse]
+    """Tells how the images that pass a filter, or those around a query, spread over labels, attributes, scores and time."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """Finds the images whose codes are nearest to that of a query."""
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]  # type: ignore[assignment]
-    """Returns exactly min(k, images within max_distance) hits. FAILED_PRECONDITION while the store has no hasher."""
+    """Returns exactly min(k, matching images within max_distance) hits, or page by page all of them."""
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Answers many searches that share their options, all of them from the same state of the gallery. A search that cannot
+    be carried out does not spoil the others.
+    """
+    StreamSearch: _aio.StreamStreamMultiCallable[_search_service_pb2.StreamSearchRequest, _search_service_pb2.StreamSearchResponse]  # type: ignore[assignment]
+    """Answers searches one by one, in the order in which they come. One that cannot be carried out does not end the stream.
+
+    The stream ends with DEADLINE_EXCEEDED when no request arrives for the server's idle limit, with RESOURCE_EXHAUSTED
+    when too many streams are open, and with UNAVAILABLE when the server stops.
+    """
+    CountMatches: _aio.UnaryUnaryMultiCallable[_search_service_pb2.CountMatchesRequest, _search_service_pb2.CountMatchesResponse]  # type: ignore[assignment]
+    """Counts the images at every distance from a query."""
+    Facets: _aio.UnaryUnaryMultiCallable[_search_service_pb2.FacetsRequest, _search_service_pb2.FacetsResponse]  # type: ignore[assignment]
+    """Tells how the images that pass a filter, or those around a query, spread over labels, attributes, scores and time."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Finds the images whose codes are nearest to that of a query."""
+    """Finds the images whose codes are nearest to that of a query, and counts them.
+
+    One answer never mixes generations or hashers. Every method ends with FAILED_PRECONDITION while the store has no hasher.
+    """
 
     @_abc_1.abstractmethod
     def Search(
@@ -53,6 +90,44 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_service_pb2.SearchResponse, _abc.Awaitable[_search_service_pb2.SearchResponse]]:
-        """Returns exactly min(k, images within max_distance) hits. FAILED_PRECONDITION while the store has no hasher."""
+        """Returns exactly min(k, matching images within max_distance) hits, or page by page all of them."""
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _search_service_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.BatchSearchResponse, _abc.Awaitable[_search_service_pb2.BatchSearchResponse]]:
+        """Answers many searches that share their options, all of them from the same state of the gallery. A search that cannot
+        be carried out does not spoil the others.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamSearch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_search_service_pb2.StreamSearchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_service_pb2.StreamSearchResponse], _abc.AsyncIterator[_search_service_pb2.StreamSearchResponse]]:
+        """Answers searches one by one, in the order in which they come. One that cannot be carried out does not end the stream.
+
+        The stream ends with DEADLINE_EXCEEDED when no request arrives for the server's idle limit, with RESOURCE_EXHAUSTED
+        when too many streams are open, and with UNAVAILABLE when the server stops.
+        """
+
+    @_abc_1.abstractmethod
+    def CountMatches(
+        self,
+        request: _search_service_pb2.CountMatchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.CountMatchesResponse, _abc.Awaitable[_search_service_pb2.CountMatchesResponse]]:
+        """Counts the images at every distance from a query."""
+
+    @_abc_1.abstractmethod
+    def Facets(
+        self,
+        request: _search_service_pb2.FacetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.FacetsResponse, _abc.Awaitable[_search_service_pb2.FacetsResponse]]:
+        """Tells how the images that pass a filter, or those around a query, spread over labels, attributes, scores and time."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

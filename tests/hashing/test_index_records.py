@@ -1,0 +1,301 @@
+"""The index over all lengths: each length answers like its own index, and a funnel like the longest one, or says why not."""
+
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from hashing.codes import hamming_distances
+from hashing.errors import CodeLengthError, CodeShapeError, HashingError
+from hashing.funnel import FunnelDepth, FunnelPlan
+from hashing.index import Neighbours, Selection
+from hashing.index_bucket import BucketIndex
+from hashing.index_flat import FlatIndex
+from hashing.index_records import RecordIndex
+from hashing.layout import CodeLayout
+
+LENGTHS = (16, 32, 64)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(4)
+
+
+@pytest.fixture(params=[True, False], ids=["nested", "side by side"])
+def layout(request) -> CodeLayout:
+    return CodeLayout.of(LENGTHS, nested=request.param)
+
+
+def random_records(rng: np.random.Generator, layout: CodeLayout, n: int) -> np.ndarray:
+    """Return records of which many share a code."""
+    pool = rng.integers(0, 256, (40, layout.record_bytes), dtype=np.uint8)
+    return pool[rng.integers(0, 40, n)] ^ (rng.random((n, layout.record_bytes)) < 0.1).astype(np.uint8)
+
+
+def nearest(
+    codes: np.ndarray, query: np.ndarray, live: np.ndarray, k: int, limit: int | None = None
+) -> list[tuple[int, int]]:
+    """Return the k first (distance, row) of the live rows by sorting all of them."""
+    distances = hamming_distances(query[None], codes)[0]
+    ranked = sorted((int(distances[row]), int(row)) for row in np.flatnonzero(live))
+    return [hit for hit in ranked if limit is None or hit[0] <= limit][:k]
+
+
+def pairs(hits: Neighbours) -> list[tuple[int, int]]:
+    return list(zip(hits.distances.tolist(), hits.rows.tolist(), strict=True))
+
+
+def plan_of(
+    candidates: int, *, n_rows: int, reach: int = 64, k: int = 10, short_bits: int = 16
+) -> FunnelPlan:
+    """Return a plan for a gallery a thousand times as large, so that a small one is not too small for a funnel."""
+    return FunnelPlan(
+        short_bits=short_bits,
+        long_bits=64,
+        n_rows=n_rows,
+        depths={k: FunnelDepth(candidates=candidates, reach=reach, recall=1.0)},
+    )
+
+
+def test_every_length_answers_like_a_plain_sort(rng, layout):
+    records = random_records(rng, layout, 700)
+    index = RecordIndex(layout)
+    for part in np.split(records, [300, 301]):
+        index.add(part)
+    assert index.remove(np.array([3, 650, 3, 9000])) == 2
+    assert (index.layout, index.n_rows, len(index)) == (layout, 700, 698)
+    live = ~np.isin(np.arange(700), [3, 650])
+    among = Selection(mask=np.arange(600) % 3 == 0, n_rows=600)
+    queries = layout.split(records[:2])
+    for bits, codes in layout.split(records).items():
+        for selected, found in (
+            (None, live),
+            (among, live & (np.arange(700) % 3 == 0) & (np.arange(700) < 600)),
+        ):
+            answers = index.search(queries[bits], bits=bits, k=9, max_distance=bits // 4, among=selected)
+            expected = [nearest(codes, query, found, 9, bits // 4) for query in queries[bits]]
+            assert [pairs(hits) for hits in answers] == expected
+            rows, distances = index.scan(queries[bits][0], bits=bits, among=selected)
+            assert sorted(zip(distances.tolist(), rows.tolist(), strict=True)) == nearest(
+                codes, queries[bits][0], found, 700
+            )
+
+
+def test_records_come_back_as_they_were_added(rng, layout):
+    records = random_records(rng, layout, 50)
+    index = RecordIndex(layout)
+    index.add(records[:20])
+    index.add(records[20:])
+    index.remove(np.array([7]))
+    rows = np.array([49, 7, 20, 0])
+    np.testing.assert_array_equal(index.records(rows), records[rows])
+
+
+def test_an_index_of_another_kind_can_be_asked_for():
+    made = []
+    RecordIndex(CodeLayout.of([16, 8]), lambda bits: made.append(bits) or FlatIndex(bits))
+    assert made == [8, 16]
+
+
+def test_a_length_that_is_not_there_is_refused(layout):
+    index = RecordIndex(layout)
+    with pytest.raises(CodeLengthError, match=r"has codes of \[16, 32, 64\] bits, got 24. Take one of these"):
+        index.search(np.zeros((1, 3), dtype=np.uint8), bits=24, k=1)
+    with pytest.raises(CodeLengthError, match="got 24"):
+        index.scan(np.zeros(3, dtype=np.uint8), bits=24)
+
+
+def test_records_of_another_width_are_refused_and_nothing_is_added(layout):
+    index = RecordIndex(layout)
+    with pytest.raises(CodeShapeError, match="Code records of"):
+        index.add(np.zeros((1, 3), dtype=np.uint8))
+    assert index.n_rows == 0
+
+
+# ---------------------------------------------------------------- funnel
+
+
+class Gallery:
+    """60,000 records of 64 bits, live ones marked, and what the longest length must answer."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(11)
+        self.layout = CodeLayout.of(LENGTHS, nested=True)
+        self.records = random_records(self.rng, self.layout, 60_000)
+        self.index = RecordIndex(self.layout)
+        self.index.add(self.records)
+        gone = self.rng.choice(60_000, 9_000, replace=False)
+        self.index.remove(gone)
+        self.live = np.ones(60_000, dtype=bool)
+        self.live[gone] = False
+        self.queries = self.records[:3]
+
+    def answer(self, plan: FunnelPlan, k: int, **options):
+        return self.index.search_funnel(self.queries, k=k, plan=plan, **options)
+
+    def exact(self, query: np.ndarray, k: int, found: np.ndarray, limit: int | None = None):
+        return nearest(self.records, query, found, k, limit)
+
+
+@pytest.fixture(scope="module")
+def gallery() -> Gallery:
+    return Gallery()
+
+
+def test_candidates_are_proposed_by_the_short_length_and_ranked_by_the_longest(gallery):
+    plan = plan_of(500, n_rows=len(gallery.index))
+    proposed = gallery.index.search(gallery.queries[:, :2], bits=16, k=500)
+    for answer, query, short in zip(gallery.answer(plan, 10), gallery.queries, proposed, strict=True):
+        candidates = np.isin(np.arange(60_000), short.rows)
+        assert pairs(answer.neighbours) == gallery.exact(query, 10, candidates)
+        assert (answer.lengths, answer.n_candidates, answer.exact) == ((16, 64), 500, False)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.1, 0.01, 0.001, 0.0])
+@pytest.mark.parametrize("k", [1, 10, 300])
+def test_a_filtered_funnel_returns_all_hits_there_are(gallery, share, k):
+    among = Selection(mask=np.random.default_rng(1).random(60_000) < share, n_rows=60_000)
+    matches = int(np.count_nonzero(among.mask & gallery.live))
+    plan = plan_of(400, n_rows=len(gallery.index), k=300)
+    for answer, query in zip(gallery.answer(plan, k, among=among), gallery.queries, strict=True):
+        hits = pairs(answer.neighbours)
+        assert len(hits) == min(k, matches)
+        assert hits == sorted(hits)
+        assert (among.mask & gallery.live)[answer.neighbours.rows].all()
+        if answer.exact:
+            assert hits == gallery.exact(query, k, among.mask & gallery.live)
+
+
+def test_a_small_selection_is_ranked_by_the_longest_length_alone(gallery):
+    among = Selection(rows=np.arange(0, 60_000, 150), n_rows=60_000)
+    plan = plan_of(500, n_rows=len(gallery.index))
+    for answer, query in zip(gallery.answer(plan, 10, among=among), gallery.queries, strict=True):
+        assert (answer.lengths, answer.n_candidates, answer.exact) == ((64,), 0, True)
+        assert pairs(answer.neighbours) == gallery.exact(query, 10, among.mask & gallery.live)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        FunnelPlan(short_bits=None, long_bits=64, n_rows=51_000, depths={}),
+        plan_of(500, n_rows=51_000, k=5),
+        plan_of(40_000, n_rows=51_000),
+    ],
+    ids=["no funnel", "no depth for this k", "too many candidates"],
+)
+def test_without_a_plan_that_pays_the_longest_length_answers(gallery, plan):
+    for answer, query in zip(gallery.answer(plan, 10, max_distance=20), gallery.queries, strict=True):
+        assert (answer.lengths, answer.n_candidates, answer.exact) == ((64,), 0, True)
+        assert pairs(answer.neighbours) == gallery.exact(query, 10, gallery.live, 20)
+
+
+def test_a_query_farther_than_the_plan_reaches_is_answered_exactly(gallery):
+    plan = plan_of(500, n_rows=len(gallery.index), reach=0)
+    strangers = gallery.rng.integers(0, 256, (2, 8), dtype=np.uint8)
+    answers = gallery.index.search_funnel(strangers, k=10, plan=plan)
+    for answer, query in zip(answers, strangers, strict=True):
+        assert (answer.lengths, answer.n_candidates, answer.exact) == ((16, 64), 500, True)
+        assert pairs(answer.neighbours) == gallery.exact(query, 10, gallery.live)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_a_limit_within_reach_needs_no_full_search(gallery, limit):
+    plan = plan_of(500, n_rows=len(gallery.index), reach=3, k=1000)
+    for answer, query in zip(gallery.answer(plan, 450, max_distance=limit), gallery.queries, strict=True):
+        hits = pairs(answer.neighbours)
+        assert not answer.exact
+        assert all(distance <= limit for distance, _ in hits)
+        assert set(hits) <= set(gallery.exact(query, 60_000, gallery.live, limit))
+
+
+def test_a_plan_for_another_longest_length_is_refused(gallery):
+    plan = FunnelPlan(short_bits=16, long_bits=128, n_rows=1, depths={})
+    with pytest.raises(HashingError, match=r"ranks by 128 bits, the index by 64\. Plan on this index"):
+        gallery.answer(plan, 1)
+
+
+def test_a_k_below_one_is_refused_by_the_funnel(gallery):
+    with pytest.raises(HashingError, match="k must be at least 1, got 0"):
+        gallery.answer(plan_of(5, n_rows=10), 0)
+
+
+# ---------------------------------------------------------------- concurrency
+
+
+class _SlowToPublish:
+    """An index of which a batch can be seen before the other lengths have it."""
+
+    def __init__(self, index, meanwhile) -> None:
+        self.index, self.meanwhile = index, meanwhile
+
+    def add(self, codes):
+        self.index.add(codes)
+        self.meanwhile()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.index, name)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def test_a_batch_appears_in_all_lengths_at_once():
+    layout, seen = CodeLayout.of([16, 64], nested=True), []
+    records = np.zeros((5, 8), dtype=np.uint8)
+
+    def look() -> None:
+        for bits, codes in layout.split(records[:1]).items():
+            (hits,) = index.search(codes, bits=bits, k=9)
+            (chosen,) = index.search(codes, bits=bits, k=9, among=Selection(rows=np.arange(9), n_rows=9))
+            rows, _ = index.scan(codes[0], bits=bits)
+            seen.append((len(hits.rows), len(chosen.rows), len(rows)))
+
+    index = RecordIndex(
+        layout, lambda bits: _SlowToPublish(BucketIndex(bits) if bits == 16 else FlatIndex(bits), look)
+    )
+    index.add(records[:3])
+    index.add(records[3:])
+    assert seen == [(0, 0, 0)] * 4 + [(3, 3, 3)] * 4
+    look()
+    assert seen[-2:] == [(5, 5, 5)] * 2
+
+
+@pytest.fixture
+def hasty_threads():
+    """Let threads alternate a hundred times more often than usual."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(usual / 100)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_funnels_beside_a_writer_return_all_hits_there_are(gallery):
+    index = RecordIndex(gallery.layout)
+    index.add(gallery.records)
+    plan, n_short = plan_of(500, n_rows=60_000), []
+
+    def write() -> None:
+        for start in range(0, 6_000, 60):
+            index.add(gallery.records[start : start + 60])
+            index.remove(np.arange(start, start + 60))
+
+    writer = threading.Thread(target=write)
+
+    def watch() -> None:
+        while writer.is_alive():
+            known = index.n_rows
+            for answer in index.search_funnel(gallery.queries, k=10, plan=plan):
+                hits = pairs(answer.neighbours)
+                n_short.append(len(hits) != 10 or hits != sorted(hits))
+                n_short.append(bool((answer.neighbours.rows > known + 6_000).any()))
+
+    watchers = [threading.Thread(target=watch) for _ in range(2)]
+    for thread in (writer, *watchers):
+        thread.start()
+    for thread in (writer, *watchers):
+        thread.join()
+    assert n_short
+    assert not any(n_short)
