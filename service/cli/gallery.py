@@ -12,9 +12,11 @@ from service.cli.options import (
     BackboneOption,
     JsonOption,
     LabelOption,
+    NearDuplicatesOption,
     StoreOption,
     SynchronousOption,
     parse_lengths,
+    parse_near_duplicates,
 )
 from service.cli.sessions import learn, open_session
 
@@ -29,10 +31,11 @@ DEFAULT_LENGTHS = (16, 32, 64, 128)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """What became of the images of a set: how many were new or there already, and which were skipped."""
+    """What became of the images of a set: how many were new or there already, which nearly repeat others or were skipped."""
 
     added: int
     known: int
+    near: int
     skipped: list["Rejected"]
     seconds: float
 
@@ -60,6 +63,7 @@ def index(
         bool, typer.Option("--copy", help="Keep a copy of every new original in the store.")
     ] = False,
     synchronous: SynchronousOption = "full",
+    near_duplicates: NearDuplicatesOption = "allow",
     json: JsonOption = False,
 ) -> None:
     """Take the images of a SET into a store; the first time, learn a hasher from them.
@@ -78,8 +82,11 @@ def index(
         hasher_file=hasher,
         copy_all=copy,
         synchronous=synchronous,
+        duplicates=parse_near_duplicates(near_duplicates),
     ) as session:
         _check_lengths(session.application, wanted)
+        if near_duplicates != "allow" and not session.application.gallery.hasher:
+            console.say("The store has no codes yet, so this run does not look for near duplicates.")
         taken = take_in(session.application, image_set)
         learn_if_needed(session, lengths=wanted or DEFAULT_LENGTHS)
         for note in image_set.notes():
@@ -94,7 +101,7 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
     from service.usecases.ingest import Accepted
     from service.usecases.reading import in_chunks
 
-    added = known = 0
+    added = known = near = 0
     skipped: list[Rejected] = []
     started = time.perf_counter()
     with console.progress("Indexing", total=len(images), unit="images") as meter:
@@ -106,8 +113,13 @@ def take_in(application: "Application", images: "ImageSet") -> Intake:
                 known += 1
             else:
                 added += 1
+                if repeated := outcome.acknowledgement.near:
+                    near += 1
+                    console.say(
+                        f"{outcome.name} nearly repeats image {repeated.image_id} ({repeated.distance} bits differ)."
+                    )
             meter(added + known + len(skipped))
-    return Intake(added=added, known=known, skipped=skipped, seconds=time.perf_counter() - started)
+    return Intake(added=added, known=known, near=near, skipped=skipped, seconds=time.perf_counter() - started)
 
 
 def learn_if_needed(session: "Session", *, lengths: tuple[int, ...] = DEFAULT_LENGTHS) -> None:
@@ -144,6 +156,7 @@ def _report(taken: Intake, application: "Application", *, json: bool) -> None:
             {
                 "added": taken.added,
                 "known": taken.known,
+                "near_duplicates": taken.near,
                 "skipped": [
                     {"name": skip.name, "reason": skip.error.reason, "message": str(skip.error)}
                     for skip in taken.skipped

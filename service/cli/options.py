@@ -2,9 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from service.usecases.duplicates import DuplicateRule
 
 StoreOption = Annotated[Path, typer.Option("--store", help="Folder of the store.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
@@ -21,6 +24,15 @@ SynchronousOption = Annotated[
     typer.Option(
         "--synchronous",
         help="What an acknowledged image survives: `full` a power cut, `normal` the end of the process only, which is faster.",
+    ),
+]
+NearDuplicatesOption = Annotated[
+    str,
+    typer.Option(
+        "--near-duplicates",
+        metavar="allow|flag:BITS|reject:BITS",
+        help="What becomes of a new image whose longest code is within so many bits of another's: taken unseen, taken and "
+        "told, or refused.",
     ),
 ]
 LabelOption = Annotated[
@@ -67,6 +79,24 @@ def zero_or_more(value: float | None) -> float | None:
     if value is not None and not 0 <= value < math.inf:
         raise typer.BadParameter(f"must be a finite number of 0 or more, got {value}.")
     return value
+
+
+def parse_near_duplicates(text: str) -> "DuplicateRule":
+    """Return the rule in a text such as "flag:4" or "allow".
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    from service.usecases.duplicates import DuplicatePolicy, DuplicateRule
+
+    word, _, bits = text.partition(":")
+    policies = {policy.value: policy for policy in DuplicatePolicy}
+    if word in policies and (bits.isdecimal() or (not bits and policies[word] is DuplicatePolicy.ALLOW)):
+        return DuplicateRule(policy=policies[word], max_distance=int(bits or 0))
+    raise typer.BadParameter(
+        f"expected allow, flag:BITS or reject:BITS, for example flag:4, got {text!r}.",
+        param_hint="--near-duplicates",
+    )
 
 
 def parse_lengths(text: str) -> tuple[int, ...]:

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from service.cli import console
-from service.cli.options import BackboneOption, StoreOption, SynchronousOption
+from service.cli.options import (
+    BackboneOption,
+    NearDuplicatesOption,
+    StoreOption,
+    SynchronousOption,
+    parse_near_duplicates,
+)
 
 
 def serve(
@@ -18,6 +24,7 @@ def serve(
         str, typer.Option("--address", help="HOST:PORT to listen on; port 0 takes a free one.")
     ] = "127.0.0.1:50051",
     synchronous: SynchronousOption = "full",
+    near_duplicates: NearDuplicatesOption = "allow",
     grace_s: Annotated[
         float, typer.Option("--grace-s", help="Seconds that calls in flight get when stopping.")
     ] = 10.0,
@@ -34,7 +41,12 @@ def serve(
         signal.signal(number, lambda *_: stop.set())
     purpose = f"polyhash serve --address {address}"
     with open_session(
-        store, purpose=purpose, backbone=backbone, serving=True, synchronous=synchronous
+        store,
+        purpose=purpose,
+        backbone=backbone,
+        serving=True,
+        synchronous=synchronous,
+        duplicates=parse_near_duplicates(near_duplicates),
     ) as session:
         application = session.application
         with compose.serving(application, address, grace_s=grace_s) as port:

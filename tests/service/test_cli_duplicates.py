@@ -10,7 +10,7 @@ from PIL import Image
 from service import compose
 from service.cli import duplicates
 from service.storage.store import Store
-from tests.service.command import polyhash, write_pictures
+from tests.service.command import polyhash, unfolded, write_pictures
 
 COUNT = 8
 
@@ -123,3 +123,54 @@ def test_a_store_without_codes_has_nothing_to_compare(tmp_path):
     done = polyhash("duplicates", "--store", tmp_path / "store")
     assert (done.status, "has no hasher yet" in done.err) == (1, True)
     assert polyhash("duplicates", "--store", tmp_path / "store", "--max-distance", -1).status == 2
+
+
+@pytest.fixture
+def saved_again(store, tmp_path):
+    """Return a copy of the store and a folder with the picture of image 5, saved with other bytes."""
+    shutil.copytree(store, tmp_path / "store")
+    (tmp_path / "more").mkdir()
+    names = {row["image_id"]: row["name"] for row in compose_rows(store)}
+    Image.open(store.parent / "photos" / names[5]).save(tmp_path / "more" / "again.png", compress_level=0)
+    return tmp_path / "store", tmp_path / "more"
+
+
+def compose_rows(store):
+    with Store.open(store, purpose="test", writable=False) as opened:
+        return [
+            {"image_id": row.image_id, "name": row.name}
+            for row in opened.catalog.list_images(after_id=0, limit=99)
+        ]
+
+
+def test_a_new_picture_that_repeats_another_is_told_where_that_is_asked_for(saved_again):
+    store, more = saved_again
+    done = polyhash("index", more, "--store", store, "--near-duplicates", "flag:0", "--json")
+    assert "again.png nearly repeats image 5 (0 bits differ)." in done.err
+    assert (done.document["added"], done.document["near_duplicates"]) == (1, 1)
+
+
+def test_a_new_picture_that_repeats_another_is_refused_where_that_is_asked_for(saved_again):
+    store, more = saved_again
+    done = polyhash("index", more, "--store", store, "--near-duplicates", "reject:2", "--json")
+    (skipped,) = done.document["skipped"]
+    assert (skipped["name"], skipped["reason"]) == ("again.png", "NEAR_DUPLICATE")
+    assert "image 5" in skipped["message"]
+    assert done.document["images"] == COUNT + 2
+    assert (
+        polyhash("index", more, "--store", store, "--json").document["added"] == 1
+    )  # nobody looks by default
+
+
+@pytest.mark.parametrize("rule", ["flag", "reject:", "keep:3", "flag:-1", "flag:two"])
+def test_a_rule_that_is_none_is_wrong_usage(saved_again, rule):
+    store, more = saved_again
+    done = polyhash("index", more, "--store", store, "--near-duplicates", rule)
+    assert done.status == 2
+    assert "expected allow, flag:BITS or reject:BITS" in unfolded(done.err)
+
+
+def test_a_first_run_says_that_it_cannot_look(saved_again, tmp_path):
+    _, more = saved_again
+    done = polyhash("index", more, "--store", tmp_path / "new", "--near-duplicates", "flag:3")
+    assert "no codes yet, so this run does not look for near duplicates" in done.err
