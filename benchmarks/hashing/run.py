@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.hashing.measure import Cell, measure
 from benchmarks.hashing.results import Place, Results
@@ -42,7 +43,7 @@ def run(
         jobs: Worker processes.
     """
     measured = str(read_circumstances())
-    with _one_thread_each(), _workers(jobs) as pool:
+    with _one_thread_each(), _interrupts_noted() as interrupted, _workers(jobs) as pool:
         futures: dict[Future[list[EvalRow]], Cell] = {
             pool.submit(
                 measure,
@@ -57,7 +58,8 @@ def run(
             for done, future in enumerate(as_completed(futures), start=1):
                 cell, error = futures[future], future.exception()
                 if isinstance(error, BrokenProcessPool):
-                    raise error  # says nothing about this cell
+                    # says nothing about this cell; workers that Ctrl-C ended may be noticed before Ctrl-C itself
+                    raise KeyboardInterrupt if interrupted.is_set() else error
                 if error:
                     reason = f"{type(error).__name__}: {error}"
                     console.complain(
@@ -67,6 +69,23 @@ def run(
                 else:
                     results.add(cell, future.result(), measured=measured)
                 meter(done)
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Remember that Ctrl-C was pressed, also where the exception it raises is lost, as in a callback of the collector."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
