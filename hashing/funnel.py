@@ -23,6 +23,7 @@ from hashing.index_nearest import take_nearest
 from hashing.layout import CodeLayout
 
 MEASURED_K = (10, 100, 1000)  # one neighbour of each image is too few to measure by
+FIRST_LOOK = 16  # images that may show that no funnel pays
 GROWTH = 1.5  # of the candidates, where the check finds them too few
 
 # Costs in rows of 8 bytes that FAISS scans in the same time (1.3 to 1.7 ns at a million rows).
@@ -155,7 +156,10 @@ def plan_funnel(
     if not worth:
         return best
     drawn = rng.choice(live, min(2 * n_queries, len(live)), replace=False)
-    samples = [_sample(index, int(row), worth) for row in drawn]
+    samples = [_sample(index, int(row), worth) for row in drawn[:FIRST_LOOK]]
+    if not any(_may_pay(samples, bits, k, n_rows=len(live), flat=flat) for bits in worth for k in MEASURED_K):
+        return best  # as for random codes; looking at all samples would take long to say the same
+    samples += [_sample(index, int(row), worth) for row in drawn[FIRST_LOOK:]]
     reached = np.stack([sample.distances for sample in samples])
     least = flat * len(MEASURED_K)
     for bits in worth:
@@ -171,6 +175,12 @@ def plan_funnel(
             best = FunnelPlan(short_bits=bits, long_bits=long_bits, n_rows=len(live), depths=depths)
             least = cost
     return best
+
+
+def _may_pay(samples: "list[_Sample]", bits: int, k: int, *, n_rows: int, flat: float) -> bool:
+    """Tell whether half of the neighbours are found at less than the cost of looking at everything."""
+    candidates = int(np.median([sample.ranks[bits][:k] for sample in samples]))
+    return _cost(bits, n_rows, candidates) < flat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
