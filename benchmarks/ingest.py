@@ -21,6 +21,7 @@ from service.usecases.ingest import Accepted
 from service.usecases.reading import CHUNK_IMAGES, in_chunks
 from service.vision.backbones import load_backbone
 from service.vision.datasets import ImageSet, open_image_set
+from service.workers import hasher_path
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ def _learn(folder: Path, images: ImageSet, backbone: str, file: Path) -> Path:
         for _ in session.application.ingestor.run(in_chunks(images)):
             pass
         hasher = compose.fit_hasher(session, parameters={"random_state": 0})
-        file.write_bytes(compose.hasher_path(session.store, hasher.identity).read_bytes())
+        file.write_bytes(hasher_path(session.store, hasher.identity).read_bytes())
     return file
 
 

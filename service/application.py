@@ -11,9 +11,10 @@ from service.usecases.gallery import Gallery
 from service.usecases.ingest import Ingestor
 from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
-from service.usecases.rebuild import Rebuilder, Report
+from service.usecases.rebuild import Rebuilder
 from service.usecases.search import Searcher
 from service.usecases.verify import Verification
+from service.usecases.waiting import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,6 @@ class Application:
     """
 
     catalog: Catalog
-    backbone: Backbone
     gallery: Gallery
     searcher: Searcher
     ingestor: Ingestor
@@ -33,3 +33,8 @@ class Application:
     operations: Operations
     verify: Callable[[Report], Verification]
     survives_power_loss: bool = True
+
+    @property
+    def backbone(self) -> Backbone:
+        """What embeds images and queries now."""
+        return self.gallery.state.backbone

@@ -4,7 +4,6 @@ In: paths and settings. Out: an `Application` over one store, and what is made f
 contact sheet. Everything else receives what it needs from here.
 """
 
-import datetime as dt
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hashing.errors import HasherFileError
 from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
-from hashing.hasher_file import load_hasher, save_hasher
+from hashing.hasher_file import load_hasher
 from hashing.index_records import RecordIndex
 from hashing.joint import JointHasher
 from hashing.joint_cv import JointHasherCV
@@ -38,15 +36,16 @@ from service.usecases.loading import encode_lacking, load_snapshot
 from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
 from service.usecases.query_encoder import QueryEncoder
-from service.usecases.rebuild import Rebuilder, Report
+from service.usecases.rebuild import Rebuilder
 from service.usecases.search import Searcher
 from service.usecases.snapshot import Snapshot
 from service.usecases.verify import Verification, verify_store
+from service.usecases.waiting import Report
 from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
-from service.workers import StoreWorkers, find_hasher
+from service.workers import StoreWorkers, find_backbone, find_hasher, provenance_now, save_fitted
 
 # However many calls there are, so many pictures are decoded at a time: a single one may take more than a gigabyte.
 DECODE_PLACES = threading.BoundedSemaphore(2)
@@ -113,10 +112,13 @@ def open_session(
             hasher = _given_hasher(store, loaded, hasher_file)
         elif not relearn:
             hasher = _active_hasher(store)
+        if hasher is not None and hasher.backbone_identity != loaded.identity:
+            loaded = _backbone(store.catalog, backbone, register=writable)  # another process went over to it
         snapshot = _snapshot(store, hasher, on_load)
         while not relearn and _identity(hasher) != _active_identity(store):
             # another process has learned anew meanwhile, and what was loaded may be half of either
             hasher = _active_hasher(store)
+            loaded = _backbone(store.catalog, backbone, register=writable)
             snapshot = _snapshot(store, hasher, on_load)
         workers = StoreWorkers(folder, None if serving else ThreadPoolExecutor(1))
         closing.callback(workers.close)
@@ -156,12 +158,8 @@ def fit_hasher(
         estimator = search.fit(training.embeddings, training.labels, on_step=on_step).best_estimator_
     else:
         estimator = JointHasher(**parameters).fit(training.embeddings, training.labels, on_step=on_step)
-    provenance = Provenance(
-        name="deep" if deep else "joint",
-        backbone_identity=backbone.identity,
-        training_hash=training.digest,
-        created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        polyhash_version=version("polyhash"),
+    provenance = provenance_now(
+        "deep" if deep else "joint", backbone=backbone.identity, training_hash=training.digest
     )
     return _register(store, estimator, provenance)
 
@@ -237,22 +235,18 @@ def hashing_methods(names: Sequence[str]) -> dict[str, LearnerFactory]:
     return {name: HASHING_METHODS[name] for name in names}
 
 
-def hasher_path(store: Store, identity: str) -> Path:
-    """Return the file of a registered hasher."""
-    return store.models / f"{identity}.safetensors"
+def thumbnail_jpeg(content: bytes, side_px: int) -> bytes:
+    """Return a JPEG of an encoded picture, its longer side at most `side_px`."""
+    return jpeg_of_pixels(decode_in_turn(content, target_px=side_px).pixels, side_px=side_px)
 
 
 def decoder(backbone: Backbone) -> Callable[[bytes], DecodedImage]:
-    """Return the decoding that a backbone needs: a JPEG is not decoded larger than it will be looked at."""
-    return partial(_decode, target_px=backbone.preprocessing.resize_px)
+    """Return the decoding that one backbone needs."""
+    return partial(decode_in_turn, target_px=backbone.preprocessing.resize_px)
 
 
-def thumbnail_jpeg(content: bytes, side_px: int) -> bytes:
-    """Return a JPEG of an encoded picture, its longer side at most `side_px`."""
-    return jpeg_of_pixels(_decode(content, target_px=side_px).pixels, side_px=side_px)
-
-
-def _decode(content: bytes, *, target_px: int) -> DecodedImage:
+def decode_in_turn(content: bytes, *, target_px: int) -> DecodedImage:
+    """Return a decoded picture, once there is a place; see `Decode`."""
     with DECODE_PLACES:
         return decode_image(content, target_px=target_px)
 
@@ -281,20 +275,18 @@ def _join(
     copy: CopyPolicy,
     duplicates: DuplicateRule,
 ) -> Application:
-    decode = decoder(backbone)
     gallery = Gallery(
         store.catalog,
         store.originals,
-        backbone_identity=backbone.identity,
+        backbone=backbone,
         snapshot=snapshot,
         duplicates=duplicates,
     )
     return Application(
         catalog=store.catalog,
-        backbone=backbone,
         gallery=gallery,
-        searcher=Searcher(gallery, QueryEncoder(backbone, decode=decode)),
-        ingestor=Ingestor(gallery, backbone, decode=decode, copy=copy),
+        searcher=Searcher(gallery, QueryEncoder(decode=decode_in_turn)),
+        ingestor=Ingestor(gallery, decode=decode_in_turn, copy=copy),
         pictures=Pictures(
             store.catalog, store.originals, read_source=read_source, thumbnail_jpeg=thumbnail_jpeg
         ),
@@ -303,6 +295,7 @@ def _join(
             store.generations,
             workers,
             find_hasher=partial(find_hasher, store),
+            find_backbone=partial(_find_or_register_backbone, store),
             index_factory=RecordIndex,
         ),
         operations=Operations(),
@@ -322,25 +315,46 @@ def _verify(store: Store, gallery: Gallery, report: Report) -> Verification:
     )
 
 
+def _find_or_register_backbone(store: Store, which: str) -> Backbone:
+    """Return a backbone by the identity of a registered one, or by a spec, and register it."""
+    if any(model.identity == which for model in store.catalog.models()):
+        return find_backbone(store, which)
+    spec = _lasting(which)
+    backbone = load_backbone(spec)
+    _register_backbone(store.catalog, backbone, spec)
+    return backbone
+
+
+def _register_backbone(catalog: Catalog, backbone: Backbone, spec: str) -> None:
+    catalog.register_model(
+        backbone.identity,
+        ModelKind.BACKBONE,
+        path=spec,  # follows a folder that was moved
+        metadata={"dim": backbone.dim, "stride": backbone.stride},
+    )
+
+
+def _lasting(spec: str) -> str:
+    """Return a spec that means the same from any working folder."""
+    if spec != DEFAULT_BACKBONE and Path(spec).is_dir():
+        return str(Path(spec).absolute())
+    return spec
+
+
 def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone:
     active = catalog.active_model(ModelKind.BACKBONE)
-    if spec and spec != DEFAULT_BACKBONE and Path(spec).is_dir():
-        spec = str(Path(spec).absolute())
+    if spec:
+        spec = _lasting(spec)
     backbone = load_backbone(spec or (active.path if active else DEFAULT_BACKBONE))
     if active and active.identity != backbone.identity:
         raise ModelMismatchError(
-            f"The store was built with backbone {active.identity}, got {backbone.identity}. Leave --backbone out, or "
-            "index into a new store.",
+            f"The store uses backbone {active.identity}, got {backbone.identity}. Leave --backbone out, index into a new "
+            "store, or go over to it: `polyhash rebuild --kind extract`.",
             expected=active.identity,
             found=backbone.identity,
         )
     if register:
-        catalog.register_model(
-            backbone.identity,
-            ModelKind.BACKBONE,
-            path=spec or (active.path if active else DEFAULT_BACKBONE),  # follows a folder that was moved
-            metadata={"dim": backbone.dim, "stride": backbone.stride},
-        )
+        _register_backbone(catalog, backbone, spec or (active.path if active else DEFAULT_BACKBONE))
     return backbone
 
 
@@ -390,22 +404,8 @@ def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
 
 
 def _register(store: Store, estimator: Estimator, provenance: Provenance) -> FittedHasher:
-    hasher = FittedHasher(hasher=estimator, provenance=provenance)
-    path = hasher_path(store, hasher.identity)
-    save_hasher(path, estimator, provenance, disk=store.disk)
+    fitted = save_fitted(store, estimator, provenance)
     store.catalog.register_model(
-        hasher.identity,
-        ModelKind.HASHER,
-        path=str(path.relative_to(store.folder)),
-        metadata={
-            "lengths": list(hasher.lengths),
-            "nested": hasher.layout.nested,
-            "nu": estimator.encoder_.weights.nu,
-            "beta": estimator.encoder_.weights.beta,
-            "backbone": provenance.backbone_identity,
-            "training_hash": provenance.training_hash,
-            "polyhash_version": provenance.polyhash_version,
-            "objective": [float(sum(losses)) for losses in estimator.objective_trace_],
-        },
+        fitted.identity, ModelKind.HASHER, path=fitted.path, metadata=fitted.metadata
     )
-    return hasher
+    return FittedHasher(hasher=estimator, provenance=provenance)

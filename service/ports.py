@@ -24,8 +24,11 @@ from service.records import (
     CatalogCounts,
     Change,
     ColumnChunk,
+    DecodedImage,
     EmbeddingChunk,
+    Extraction,
     Features,
+    FittedModel,
     GenerationFiles,
     GenerationRow,
     ImageRow,
@@ -40,6 +43,7 @@ __all__ = [
     "Backbone",
     "Catalog",
     "CodeIndex",  # owned by hashing, whose indexes implement it
+    "Decode",
     "Generations",
     "Hasher",
     "Neighbours",
@@ -79,6 +83,15 @@ class Backbone(Protocol):
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
         """Return the features of n prepared squares. Rows do not influence each other."""
+        ...
+
+
+@runtime_checkable
+class Decode(Protocol):
+    """Turns encoded bytes into pixels; a JPEG is not decoded larger than its use needs."""
+
+    def __call__(self, content: bytes, *, target_px: int) -> DecodedImage:
+        """Return the picture, whose shorter side will be looked at in `target_px`. Raises ImageError."""
         ...
 
 
@@ -272,6 +285,18 @@ class Catalog(Protocol):
         """Write or replace embeddings of a registered backbone, as `write_records` does; labels of the chunk are ignored."""
         ...
 
+    def images_lacking_embedding(self, *, backbone: str, after_id: int, limit: int) -> list[int]:
+        """Return up to `limit` ids above `after_id`, ascending, of images that have no embedding of this backbone."""
+        ...
+
+    def count_lacking_embedding(self, *, backbone: str) -> int:
+        """Return how many images have no embedding of this backbone."""
+        ...
+
+    def delete_embeddings(self, *, backbone: str) -> int:
+        """Delete all embeddings of a backbone that is not active; returns the count."""
+        ...
+
     def count_lacking(self, *, hasher: str) -> int:
         """Return how many images have no code record of this hasher."""
         ...
@@ -308,7 +333,9 @@ class Catalog(Protocol):
         ...
 
     def activate_generation(self, number: int) -> None:
-        """Make a ready generation, and its hasher, the ones in use, in one transaction; the one before becomes ready.
+        """Make a ready generation the one in use, with its hasher and the backbone that the hasher's metadata names.
+
+        All in one transaction; the one before becomes ready.
 
         Raises:
             NotFoundError: There is none of this number.
@@ -330,6 +357,10 @@ class Catalog(Protocol):
 
     def check(self) -> list[str]:
         """Return what is wrong inside the catalog: damaged pages, rows without their image, gaps in the log of changes."""
+        ...
+
+    def last_sequence(self) -> int:
+        """Return the number of the last change, 0 before the first; quick, unlike `counts`."""
         ...
 
     def counts(self) -> CatalogCounts:
@@ -389,6 +420,14 @@ class Workers(Protocol):
         self, embeddings: Float16[np.ndarray, "n d"], *, hasher: str
     ) -> "Future[UInt8[np.ndarray, 'n record_bytes']]":
         """Return code records of embeddings by a registered hasher."""
+        ...
+
+    def extract(self, image_ids: Sequence[int], *, backbone: str) -> Future[Extraction]:
+        """Return embeddings of images by a registered backbone, from their originals as they were indexed."""
+        ...
+
+    def fit(self, *, backbone: str, lengths: tuple[int, ...], nested: bool, seed: int) -> Future[FittedModel]:
+        """Fit a hasher on the embeddings that the catalog has of a backbone, and put its file into the store."""
         ...
 
     def build_generation(self, number: int, *, hasher: str) -> Future[BuiltGeneration]:

@@ -101,6 +101,7 @@ class NewImage:
         None  # the gallery's work; None while no hasher is active
     )
     scores: Mapping[str, float] = field(default_factory=dict)  # named numbers, such as emotion scores
+    backbone: str = ""  # identity of what made the embedding; empty leaves it to who commits the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +213,23 @@ class EmbeddingChunk:
     image_ids: Int64[np.ndarray, " n"]
     embeddings: Float16[np.ndarray, "n d"]
     labels: Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction:
+    """Embeddings made again from originals, and why there is none of others. Images deleted meanwhile are in neither."""
+
+    chunk: EmbeddingChunk
+    failures: Mapping[int, str]  # by image id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedModel:
+    """A hasher whose file is in the store, which does not know it yet; the arguments of `Catalog.register_model`."""
+
+    identity: str
+    path: str
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

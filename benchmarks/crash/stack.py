@@ -28,13 +28,19 @@ from service.usecases.query_encoder import QueryEncoder
 from service.usecases.rebuild import Rebuilder
 from service.usecases.search import Searcher
 from service.usecases.verify import Verification, verify_store
-from service.vision.descriptor import DescriptorBackbone
 from service.vision.images import decode_image
 from service.workers import StoreWorkers, find_hasher
+from tests.contracts.fakes import FakeBackbone
 
 BACKBONE, DIM = "invented@000000000000", 16
 LENGTHS = ((16, 32, 64), (16, 64))  # of the two hashers
 COLOURS = ("red", "green", "blue")
+
+
+class DrawnBackbone(FakeBackbone):
+    """Stands for what drew the embeddings; no picture is ever embedded."""
+
+    identity = BACKBONE
 
 
 class Facts(NamedTuple):
@@ -106,16 +112,17 @@ def open_stack(folder: Path, hasher_files: list[Path]) -> Iterator[Stack]:
         )
         workers = StoreWorkers(folder, ThreadPoolExecutor(1))
         closing.callback(workers.close)
-        gallery = Gallery(store.catalog, store.originals, backbone_identity=BACKBONE, snapshot=snapshot)
+        gallery = Gallery(store.catalog, store.originals, backbone=DrawnBackbone(), snapshot=snapshot)
         yield Stack(
             store=store,
             gallery=gallery,
-            searcher=Searcher(gallery, QueryEncoder(DescriptorBackbone(), decode=decode_image)),
+            searcher=Searcher(gallery, QueryEncoder(decode=decode_image)),
             rebuilder=Rebuilder(
                 gallery,
                 store.generations,
                 workers,
                 find_hasher=partial(find_hasher, store),
+                find_backbone=lambda _: DrawnBackbone(),
                 index_factory=RecordIndex,
                 kept=2,
             ),

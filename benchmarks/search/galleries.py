@@ -91,10 +91,10 @@ def _application(snapshot: Snapshot) -> Application:
     gallery = Gallery(
         empty.catalog,
         empty.gallery.originals,
-        backbone_identity=FakeBackbone.identity,
+        backbone=FakeBackbone(),
         snapshot=snapshot,
     )
-    encoder = QueryEncoder(empty.backbone, decode=decode_image)
+    encoder = QueryEncoder(decode=decode_image)
     return replace(empty, gallery=gallery, searcher=Searcher(gallery, encoder))
 
 

@@ -22,18 +22,28 @@ DAMAGED = "quarantined"
 def rebuild(
     store: StoreOption,
     kind: Annotated[
-        Literal["index", "encode"],
+        Literal["index", "encode", "extract"],
         typer.Option(
             "--kind",
-            help="`index`: from the codes that the catalog has. `encode`: all images get codes of --hasher first. Images that lack "
-            "codes get them in either.",
+            help="`index`: from the codes that the catalog has. `encode`: all images get codes of --hasher first. `extract`: all "
+            "images are read again and embedded by --backbone first. Images that lack codes get them in each.",
         ),
     ] = "index",
     hasher: Annotated[
         str | None,
         typer.Option(
             "--hasher",
-            help="With `--kind encode`: identity of a registered hasher to go over to. Default: the one in use.",
+            help="With `--kind encode`: identity of a registered hasher to go over to. Default: the one in use. With `--kind "
+            "extract`: one of --backbone. Default: a new one, of the lengths of the one in use.",
+            show_default=False,
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            help="With `--kind extract`: the backbone to go over to: `descriptor`, a model folder, a hub name OWNER/MODEL, or the "
+            "identity of one that the store knows.",
             show_default=False,
         ),
     ] = None,
@@ -44,10 +54,16 @@ def rebuild(
 
     May be interrupted: run it again and it goes on with what is left.
     """
-    if hasher is not None and kind != "encode":
-        raise typer.BadParameter("it goes with `--kind encode` only.", param_hint="--hasher")
+    if hasher is not None and kind == "index":
+        raise typer.BadParameter(
+            "it goes with `--kind encode` and `--kind extract` only.", param_hint="--hasher"
+        )
+    if (backbone is not None) != (kind == "extract"):
+        raise typer.BadParameter("it goes with `--kind extract`, and that needs it.", param_hint="--backbone")
     with open_session(store, purpose="polyhash rebuild") as session, console.stages("images") as report:
-        row = session.application.rebuilder.rebuild(report=report, hasher=hasher, note=note)
+        row = session.application.rebuilder.rebuild(
+            report=report, hasher=hasher, backbone=backbone, note=note
+        )
     _tell("Built", row, json=json)
 
 
@@ -97,7 +113,7 @@ def activate(
     store: StoreOption,
     json: JsonOption = False,
 ) -> None:
-    """Go on with an earlier generation and its hasher, brought up to date with all changes since."""
+    """Go on with an earlier generation, its hasher and its backbone, brought up to date with all changes since."""
     with open_session(store, purpose="polyhash activate") as session, console.stages("images") as report:
         row = session.application.rebuilder.activate(number, report=report)
     _tell("Activated", row, json=json)
@@ -108,7 +124,7 @@ def prune(
     keep: Annotated[int, typer.Option("--keep", min=0, help="How many of the newest to keep.")] = 1,
     json: JsonOption = False,
 ) -> None:
-    """Delete old generations, and codes of hashers that none uses; the active one always stays."""
+    """Delete old generations, and codes and embeddings of models that none uses; the active one always stays."""
     with open_session(store, purpose="polyhash prune") as session:
         gone = session.application.rebuilder.prune(keep)
     if json:

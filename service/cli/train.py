@@ -107,7 +107,7 @@ def hasher(
 ) -> None:
     """Learn a joint hasher from the embeddings and labels of a store and encode the store with it."""
     from hashing.joint import JointHasher
-    from service import compose
+    from service.workers import hasher_path
 
     weights = {name: weight for name, weight in (("nu", nu), ("beta", beta)) if weight is not None}
     if tune and weights:
@@ -144,7 +144,7 @@ def hasher(
         snapshot = session.application.gallery.snapshot
         identity, layout, images = snapshot.hasher.identity, snapshot.layout, len(snapshot)
         if out:
-            shutil.copyfile(compose.hasher_path(session.store, identity), out)
+            shutil.copyfile(hasher_path(session.store, identity), out)
     if json:
         console.show_json(
             {

@@ -181,9 +181,9 @@ class AsyncClient:
         """See `Client.stats`."""
         return await self._make(index_calls.stats())
 
-    async def rebuild(self, *, hasher: str = "", note: str = "") -> Operation:
+    async def rebuild(self, *, hasher: str = "", backbone: str = "", note: str = "") -> Operation:
         """See `Client.rebuild`."""
-        return await self._make(index_calls.rebuild(hasher=hasher, note=note))
+        return await self._make(index_calls.rebuild(hasher=hasher, backbone=backbone, note=note))
 
     async def verify(self) -> Operation:
         """See `Client.verify`."""

@@ -217,14 +217,16 @@ class Client:
         """Return how much the gallery holds and which models it uses."""
         return self._make(index_calls.stats())
 
-    def rebuild(self, *, hasher: str = "", note: str = "") -> Operation:
+    def rebuild(self, *, hasher: str = "", backbone: str = "", note: str = "") -> Operation:
         """Start to build a new generation and to go over to it; `wait_operation` tells the end.
 
         Args:
             hasher: Identity of a registered hasher to encode all images by; empty keeps the codes.
+            backbone: What to embed all images by, from their originals: as `--backbone` takes it on the server, or the identity of
+                one that the store knows. Empty keeps the embeddings. Without `hasher`, one is fitted on the new ones.
             note: Why; kept with the generation.
         """
-        return self._make(index_calls.rebuild(hasher=hasher, note=note))
+        return self._make(index_calls.rebuild(hasher=hasher, backbone=backbone, note=note))
 
     def verify(self) -> Operation:
         """Start to check the indexes against the catalog; `wait_operation` tells what was found."""

@@ -30,10 +30,10 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
         with blaming("image", ImageError):
             content = check_content(request.image, field="image", max_bytes=self._max_image_bytes)
             encoded = self._application.searcher.encode(content)
-        return _write_codes(encoded, backbone_identity=self._application.backbone.identity)
+        return _write_codes(encoded)
 
 
-def _write_codes(encoded: EncodedPicture, *, backbone_identity: str) -> analysis_service_pb2.EncodeResponse:
+def _write_codes(encoded: EncodedPicture) -> analysis_service_pb2.EncodeResponse:
     """Return a code record, whole and split by length."""
     record = encoded.record
     return analysis_service_pb2.EncodeResponse(
@@ -43,5 +43,5 @@ def _write_codes(encoded: EncodedPicture, *, backbone_identity: str) -> analysis
         ],
         record=record.tobytes(),
         hasher=encoded.hasher_identity,
-        backbone=backbone_identity,
+        backbone=encoded.backbone_identity,
     )

@@ -27,11 +27,11 @@ _STATES = {
 }
 
 
-def read_rebuild(request: index_service_pb2.RebuildIndexRequest) -> str | None:
-    """Return the hasher to go over to; None for the one in use.
+def read_rebuild(request: index_service_pb2.RebuildIndexRequest) -> tuple[str | None, str | None]:
+    """Return the hasher and the backbone to go over to; None for the one in use.
 
     Raises:
-        InvalidArgumentError: An unknown kind, a hasher that it does not take or lacks, or a text that is too long.
+        InvalidArgumentError: An unknown kind, a hasher or backbone that it does not take or lacks, or a text that is too long.
     """
     if request.kind not in _KINDS:
         raise InvalidArgumentError(
@@ -40,41 +40,51 @@ def read_rebuild(request: index_service_pb2.RebuildIndexRequest) -> str | None:
             field="kind",
             kind=request.kind,
         )
-    for field in ("hasher", "note"):
+    for field in ("hasher", "note", "backbone"):
         check_word(getattr(request, field), field=field, min_characters=0, max_characters=MAX_NAME_CHARACTERS)
     encodes = request.kind == index_service_pb2.REBUILD_KIND_ENCODE
-    if encodes != bool(request.hasher):
+    extracts = request.kind == index_service_pb2.REBUILD_KIND_EXTRACT
+    if encodes != bool(request.hasher) and not extracts:
         raise InvalidArgumentError(
             "REBUILD_KIND_ENCODE needs the hasher to go over to."
             if encodes
-            else "Only REBUILD_KIND_ENCODE takes a hasher. Leave it out, or choose that kind.",
+            else "Only REBUILD_KIND_ENCODE and REBUILD_KIND_EXTRACT take a hasher. Leave it out, or choose one of them.",
             reason="HASHER_AND_KIND",
             field="hasher",
         )
-    return request.hasher or None
+    if extracts != bool(request.backbone):
+        raise InvalidArgumentError(
+            "REBUILD_KIND_EXTRACT needs the backbone to go over to."
+            if extracts
+            else "Only REBUILD_KIND_EXTRACT takes a backbone. Leave it out, or choose that kind.",
+            reason="BACKBONE_AND_KIND",
+            field="backbone",
+        )
+    return request.hasher or None, request.backbone or None
 
 
 def write_stats(application: Application) -> index_service_pb2.GetIndexStatsResponse:
     """Return the state of a gallery and its indexes."""
     gallery, counts = application.gallery, application.catalog.counts()
+    state = gallery.state
     response = index_service_pb2.GetIndexStatsResponse(
         image_count=counts.images,
         labelled_image_count=counts.labelled_images,
         image_count_by_label=counts.labels,
         original_bytes=counts.original_bytes,
-        backbone=gallery.backbone_identity,
+        backbone=state.backbone.identity,
         sequence=gallery.sequence,
         durability=index_service_pb2.DURABILITY_POWER
         if application.survives_power_loss
         else index_service_pb2.DURABILITY_PROCESS,
     )
-    if gallery.hasher is not None:
-        snapshot = gallery.snapshot
+    snapshot = state.snapshot
+    if snapshot is not None:
         response.indexed_image_count = len(snapshot)
         response.lengths_bits.extend(snapshot.hasher.lengths)
         response.hasher = snapshot.hasher.identity
         response.generation = snapshot.generation
-        response.tombstone_count = snapshot.n_rows - len(snapshot)
+        response.tombstone_count = max(0, snapshot.n_rows - len(snapshot))
         for row in application.catalog.generations():
             if row.number == snapshot.generation:
                 response.delta_count = snapshot.sequence - row.built_to

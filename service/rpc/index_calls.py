@@ -17,12 +17,14 @@ def stats() -> Call[index_results.Stats]:
     return Call(lambda stubs: stubs.index.GetIndexStats, request, index_results.read_stats)
 
 
-def rebuild(*, hasher: str, note: str) -> Call[index_results.Operation]:
-    """Return the call of IndexService.RebuildIndex; with a hasher, images are encoded by it."""
+def rebuild(*, hasher: str, backbone: str, note: str) -> Call[index_results.Operation]:
+    """Return the call of IndexService.RebuildIndex; with a backbone or hasher, images are embedded or encoded by it."""
+    kind = index_service_pb2.REBUILD_KIND_ENCODE if hasher else index_service_pb2.REBUILD_KIND_INDEX
     request = index_service_pb2.RebuildIndexRequest(
-        kind=index_service_pb2.REBUILD_KIND_ENCODE if hasher else index_service_pb2.REBUILD_KIND_INDEX,
+        kind=index_service_pb2.REBUILD_KIND_EXTRACT if backbone else kind,
         hasher=hasher,
         note=note,
+        backbone=backbone,
     )
     return Call(lambda stubs: stubs.index.RebuildIndex, request, index_results.read_operation)
 

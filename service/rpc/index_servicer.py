@@ -52,7 +52,7 @@ class IndexServicer(index_service_pb2_grpc.IndexServiceServicer):
     ) -> operations_pb2.Operation:
         """Start to build a new generation."""
         del context
-        hasher = read_rebuild(request)
+        hasher, backbone = read_rebuild(request)
         if hasher:
             self._check_hasher(hasher)
         else:
@@ -60,7 +60,8 @@ class IndexServicer(index_service_pb2_grpc.IndexServiceServicer):
         rebuilder = self._application.rebuilder
 
         def work(handle: OperationHandle) -> Mapping[str, Any]:
-            return {"generation": rebuilder.rebuild(report=handle.report, hasher=hasher, note=request.note)}
+            row = rebuilder.rebuild(report=handle.report, hasher=hasher, backbone=backbone, note=request.note)
+            return {"generation": row}
 
         kind = request.kind or index_service_pb2.REBUILD_KIND_INDEX
         return write_operation(self._start(work, kind=kind, note=request.note), OPERATION_FORMS)

@@ -208,6 +208,23 @@ class SqlCatalog:
         with self._writing() as connection:
             return vector_rows.write_embeddings(connection, chunk, backbone=backbone)
 
+    def images_lacking_embedding(self, *, backbone: str, after_id: int, limit: int) -> list[int]:
+        """See `Catalog.images_lacking_embedding`."""
+        with self._reading() as connection:
+            return vector_rows.find_lacking_embedding(
+                connection, backbone=backbone, after_id=after_id, limit=limit
+            )
+
+    def count_lacking_embedding(self, *, backbone: str) -> int:
+        """See `Catalog.count_lacking_embedding`."""
+        with self._reading() as connection:
+            return vector_rows.count_lacking_embedding(connection, backbone=backbone)
+
+    def delete_embeddings(self, *, backbone: str) -> int:
+        """See `Catalog.delete_embeddings`."""
+        with self._writing() as connection:
+            return vector_rows.delete_embeddings(connection, backbone=backbone)
+
     def count_lacking(self, *, hasher: str) -> int:
         """See `Catalog.count_lacking`."""
         with self._reading() as connection:
@@ -279,6 +296,11 @@ class SqlCatalog:
         """See `Catalog.check`."""
         with self._reading() as connection:
             return soundness.problems(connection)
+
+    def last_sequence(self) -> int:
+        """See `Catalog.last_sequence`."""
+        with self._reading() as connection:
+            return last_sequence(connection)
 
     def counts(self) -> CatalogCounts:
         """See `Catalog.counts`."""

@@ -47,7 +47,7 @@ def register(
 
 
 def activate(connection: Connection, number: int) -> None:
-    """Make a generation and its hasher the ones in use, or raise NotFoundError or PreconditionError."""
+    """Make a generation, its hasher and the backbone of that the ones in use, or raise NotFoundError or PreconditionError."""
     found = _read(connection, number)
     if found.state is GenerationState.QUARANTINED:
         raise PreconditionError(
@@ -58,7 +58,7 @@ def activate(connection: Connection, number: int) -> None:
     before = update(Generation).where(Generation.state == GenerationState.ACTIVE.value)
     connection.execute(before.values(state=GenerationState.READY.value))
     _update(connection, number, state=GenerationState.ACTIVE)
-    model_rows.activate(connection, found.hasher)
+    model_rows.activate_with_backbone(connection, found.hasher)
 
 
 def quarantine(connection: Connection, number: int, *, note: str) -> None:

@@ -51,6 +51,14 @@ def activate(connection: Connection, identity: str) -> None:
     connection.execute(update(Model).where(Model.kind == kind).values(active=Model.identity == identity))
 
 
+def activate_with_backbone(connection: Connection, hasher: str) -> None:
+    """Make this hasher the one in use, and the backbone that its metadata names; or raise NotFoundError."""
+    activate(connection, hasher)
+    provenance = connection.scalar(select(Model.provenance).where(Model.identity == hasher)) or {}
+    if backbone := provenance.get("backbone"):
+        activate(connection, backbone)
+
+
 def check_registered(connection: Connection, identity: str, kind: ModelKind) -> None:
     """Raise NotFoundError unless there is a model of this kind with this identity."""
     known = select(Model.number).where(Model.identity == identity, Model.kind == kind.value)
@@ -61,19 +69,19 @@ def check_registered(connection: Connection, identity: str, kind: ModelKind) -> 
         )
 
 
-def active_hasher(connection: Connection) -> str | None:
-    """Return the identity of the hasher in use, or None."""
-    return connection.scalar(select(Model.identity).where(Model.kind == ModelKind.HASHER.value, Model.active))
+def active(connection: Connection, kind: ModelKind) -> str | None:
+    """Return the identity of the model of this kind in use, or None."""
+    return connection.scalar(select(Model.identity).where(Model.kind == kind.value, Model.active))
 
 
 def check_hasher(connection: Connection, hasher: str | None) -> None:
     """Raise ModelMismatchError if another hasher than this one is in use."""
-    active = active_hasher(connection)
-    if active not in (None, hasher):
+    in_use = active(connection, ModelKind.HASHER)
+    if in_use not in (None, hasher):
         raise ModelMismatchError(
-            f"The store uses hasher {active}, the images come with codes of {hasher or 'none'}. Open the store again "
+            f"The store uses hasher {in_use}, the images come with codes of {hasher or 'none'}. Open the store again "
             "to use its hasher.",
-            expected=active,
+            expected=in_use,
             found=hasher,
         )
 

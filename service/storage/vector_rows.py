@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Exists, delete, exists, func, insert, select
 
 from service.errors import InvalidArgumentError, PreconditionError
 from service.records import EmbeddingChunk, ModelKind, RecordChunk
@@ -107,6 +107,29 @@ def write_embeddings(connection: Connection, chunk: EmbeddingChunk, *, backbone:
     )
 
 
+def find_lacking_embedding(connection: Connection, *, backbone: str, after_id: int, limit: int) -> list[int]:
+    """Return up to `limit` ids above an id, ascending, of images that have no embedding of this backbone."""
+    query = select(Image.image_id).where(Image.image_id > after_id, ~_embedded(backbone))
+    return [image_id for (image_id,) in fetch_raw(connection, query.order_by(Image.image_id).limit(limit))]
+
+
+def count_lacking_embedding(connection: Connection, *, backbone: str) -> int:
+    """Return how many images have no embedding of this backbone."""
+    return connection.scalar(select(func.count()).select_from(Image).where(~_embedded(backbone))) or 0
+
+
+def delete_embeddings(connection: Connection, *, backbone: str) -> int:
+    """Delete all embeddings of a backbone that is not in use; returns how many."""
+    if model_rows.active(connection, ModelKind.BACKBONE) == backbone:
+        raise PreconditionError(
+            f"Backbone {backbone} is in use, so its embeddings stay. Activate a generation of another one before.",
+            reason="MODEL_ACTIVE",
+        )
+    count = connection.scalar(select(func.count()).where(Embedding.backbone == backbone)) or 0
+    connection.execute(delete(Embedding).where(Embedding.backbone == backbone))
+    return count
+
+
 def count_lacking(connection: Connection, *, hasher: str) -> int:
     """Return how many images have no code record of this hasher."""
     coded = select(CodeRecord.image_id).where(
@@ -117,7 +140,7 @@ def count_lacking(connection: Connection, *, hasher: str) -> int:
 
 def delete_records(connection: Connection, *, hasher: str) -> int:
     """Delete all code records of a hasher that is not in use; returns how many."""
-    if model_rows.active_hasher(connection) == hasher:
+    if model_rows.active(connection, ModelKind.HASHER) == hasher:
         raise PreconditionError(
             f"Hasher {hasher} is in use, so its code records stay. Activate another one before.",
             reason="MODEL_ACTIVE",
@@ -125,6 +148,10 @@ def delete_records(connection: Connection, *, hasher: str) -> int:
     count = connection.scalar(select(func.count()).where(CodeRecord.hasher == hasher)) or 0
     connection.execute(delete(CodeRecord).where(CodeRecord.hasher == hasher))
     return count
+
+
+def _embedded(backbone: str) -> Exists:
+    return exists().where(Embedding.backbone == backbone, Embedding.image_id == Image.image_id)
 
 
 def _arrays(found: list[tuple[Any, ...]], dtype: np.dtype[Any]) -> tuple[Int64[np.ndarray, " n"], np.ndarray]:

@@ -15,10 +15,11 @@ from service.errors import (
     NearDuplicateError,
     PolyhashError,
     PreconditionError,
+    UnavailableError,
 )
 from service.records import Acknowledgement, NewImage
 
-Outcome = Acknowledgement | NearDuplicateError
+Outcome = Acknowledgement | NearDuplicateError | UnavailableError
 Commit = Callable[[Sequence[NewImage], Mapping[bytes, bytes]], list[Outcome]]  # images, originals by sha256
 
 

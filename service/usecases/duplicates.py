@@ -139,7 +139,7 @@ class DuplicateGuard:
     @property
     def n_rows(self) -> int:
         """How many codes were admitted, forgotten ones included; 0 under ALLOW."""
-        return self._table.n_rows if self._table else 0
+        return self._table.n_rows if self._table is not None else 0
 
     def check(self, codes: UInt8[np.ndarray, "n bytes"]) -> list[Near | None]:
         """Return for each code of a batch the nearest image that it repeats, or None; earliest image first among equals.

@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from service.errors import NearDuplicateError, PolyhashError, PreconditionError
-from service.ports import Catalog, Hasher, Originals
+from service.errors import NearDuplicateError, PolyhashError, PreconditionError, UnavailableError
+from service.ports import Backbone, Catalog, Hasher, Originals
 from service.records import NearDuplicate, NewImage
 from service.usecases.commit_queue import CommitQueue, Outcome
 from service.usecases.duplicates import DuplicateGuard, DuplicatePolicy, DuplicateRule, Near
+from service.usecases.gallery_state import GalleryState
 from service.usecases.loading import encode_lacking, replay
 from service.usecases.snapshot import Snapshot
 
 _LOG = logging.getLogger(__name__)
 
+MODELS_CHANGED = "MODELS_CHANGED"  # reason of the error for an image that must be embedded again
 NOBODY_LOOKS = DuplicateRule(policy=DuplicatePolicy.ALLOW, max_distance=0)
 
 
@@ -38,7 +40,7 @@ class Gallery:
         catalog: Catalog,
         originals: Originals,
         *,
-        backbone_identity: str,
+        backbone: Backbone,
         snapshot: Snapshot | None,
         duplicates: DuplicateRule = NOBODY_LOOKS,
     ) -> None:
@@ -47,43 +49,52 @@ class Gallery:
         Args:
             catalog: The truth.
             originals: Copies of originals.
-            backbone_identity: Whose embeddings the images come with.
+            backbone: What embeds images and queries.
             snapshot: What searches look at.
             duplicates: What becomes of new images that nearly repeat others.
+
+        Raises:
+            ModelMismatchError: The snapshot's model was fitted on another backbone.
         """
         self.catalog = catalog
         self.originals = originals
-        self.backbone_identity = backbone_identity
-        self._snapshot = snapshot
-        self._sequence = snapshot.sequence if snapshot is not None else catalog.counts().last_sequence
+        self._state = GalleryState(backbone, snapshot)
+        self._sequence = snapshot.sequence if snapshot is not None else catalog.last_sequence()
         self._writing = threading.Lock()
         self._queue = CommitQueue(self._commit, lock=self._writing)
         self._duplicates = duplicates
         self._guard = self._new_guard()
 
     @property
+    def state(self) -> GalleryState:
+        """What answers now. Take it once per piece of work: another may stand here at any time."""
+        return self._state
+
+    @property
     def snapshot(self) -> Snapshot:
-        """What searches look at. Take it once per search: another may stand here at any time.
+        """What searches look at.
 
         Raises:
             PreconditionError: The store has no hasher yet.
         """
-        if self._snapshot is None:
-            raise PreconditionError(
-                "The store has no hasher yet, so its images have no codes. Run `polyhash train hasher` on the store.",
-                reason="NO_HASHER",
-            )
-        return self._snapshot
+        return self._state.searchable
+
+    @property
+    def backbone_identity(self) -> str:
+        """Identity of what embeds images and queries."""
+        return self._state.backbone.identity
 
     @property
     def hasher(self) -> Hasher | None:
         """The model in use, or None."""
-        return self._snapshot.hasher if self._snapshot is not None else None
+        snapshot = self._state.snapshot
+        return snapshot.hasher if snapshot is not None else None
 
     @property
     def hasher_identity(self) -> str:
         """Identity of the model in use; empty while there is none."""
-        return self._snapshot.hasher.identity if self._snapshot is not None else ""
+        hasher = self.hasher
+        return hasher.identity if hasher is not None else ""
 
     @property
     def sequence(self) -> int:
@@ -93,13 +104,17 @@ class Gallery:
     @property
     def lengths(self) -> tuple[int, ...]:
         """Code lengths that can be searched, ascending; empty while the store has no hasher."""
-        return self._snapshot.hasher.lengths if self._snapshot is not None else ()
+        hasher = self.hasher
+        return hasher.lengths if hasher is not None else ()
 
     def __len__(self) -> int:
-        return len(self._snapshot) if self._snapshot is not None else 0
+        snapshot = self._state.snapshot
+        return len(snapshot) if snapshot is not None else 0
 
     def add(self, images: Sequence[NewImage], contents: Mapping[bytes, bytes] | None = None) -> list[Outcome]:
         """Commit images and make them searchable; returns what became of each, in order.
+
+        An image whose embedding is of a backbone that is not in use any more is refused with an UnavailableError.
 
         Args:
             images: What the catalog keeps; code records are made here.
@@ -137,23 +152,36 @@ class Gallery:
             row = self.catalog.get_images([image_id]).get(image_id)
             sequence = self.catalog.delete_image(image_id)
             self._catch_up(sequence)
-            if self._guard and (place := self.snapshot.row_of(image_id)) is not None:
+            if self._guard is not None and (place := self.snapshot.row_of(image_id)) is not None:
                 self._guard.remove(np.array([place]))
             if row and row.stored:
                 self._forget_original(row.sha256)
         return sequence
 
-    def swap(self, snapshot: Snapshot, *, activate: Callable[[], None]) -> None:
+    def swap(
+        self,
+        snapshot: Snapshot,
+        *,
+        activate: Callable[[], None],
+        backbone: Backbone | None = None,
+        extract: Callable[[], None] | None = None,
+    ) -> None:
         """Go on with another snapshot: bring it up to date, make it official, swap the one reference.
 
         Args:
-            snapshot: Of any model that works on this gallery's embeddings; nearly up to date, as writers wait meanwhile.
+            snapshot: Of any model that works on the backbone's embeddings; nearly up to date, as writers wait meanwhile.
             activate: Makes the catalog name what is swapped in; if it fails, nothing is swapped.
+            backbone: To go over to with it; None keeps the one in use.
+            extract: Gives images that were added meanwhile their embeddings of that backbone; if it fails, nothing is swapped.
 
         Raises:
+            ModelMismatchError: The snapshot's model was fitted on another backbone.
             PreconditionError: An image cannot get codes of the snapshot's model.
         """
+        state = GalleryState(backbone or self._state.backbone, snapshot)
         with self._writing:
+            if extract is not None:
+                extract()
             encode_lacking(self.catalog, snapshot.hasher)
             replay(self.catalog, snapshot, complete=True)
             if stuck := self.catalog.changes(after=snapshot.sequence, limit=1):
@@ -163,7 +191,7 @@ class Gallery:
                     reason="EMBEDDING_MISSING",
                 )
             activate()
-            self._snapshot, self._sequence = snapshot, snapshot.sequence
+            self._state, self._sequence = state, snapshot.sequence
             self._guard = self._new_guard()
 
     def _commit(self, images: Sequence[NewImage], contents: Mapping[bytes, bytes]) -> list[Outcome]:
@@ -172,6 +200,15 @@ class Gallery:
             content,
         ) in contents.items():  # no image without its original, which a deletion may have taken meanwhile
             self.originals.put(digest, content)
+        usable = [image.backbone in ("", self.backbone_identity) for image in images]
+        committed = iter(
+            self._commit_usable([image for image, use in zip(images, usable, strict=True) if use])
+        )
+        return [
+            next(committed) if use else _outdated(image) for image, use in zip(images, usable, strict=True)
+        ]
+
+    def _commit_usable(self, images: Sequence[NewImage]) -> list[Outcome]:
         coded = [
             dataclasses.replace(image, record=record)
             for image, record in zip(images, self._encode(images), strict=True)
@@ -197,7 +234,7 @@ class Gallery:
 
     def _look_for_repeats(self, images: Sequence[NewImage]) -> dict[int, Near]:
         """Return which images nearly repeat others, by their positions; those whose very bytes are known do not count."""
-        if not self._guard:
+        if self._guard is None:
             return {}
         known = set(self.catalog.find_by_sha256([image.sha256 for image in images]))
         fresh = {
@@ -207,8 +244,12 @@ class Gallery:
         if not positions:
             return {}
         records = np.stack([record for at in positions if (record := images[at].record) is not None])
-        nears = self._guard.check(self._longest(records))
-        return {position: near for position, near in zip(positions, nears, strict=True) if near}
+        nears = dict(zip(positions, self._guard.check(self._longest(records)), strict=True))
+        if self._duplicates.policy is DuplicatePolicy.REJECT:  # the same bytes once more are no better
+            nears |= {
+                at: nears[fresh[image.sha256]] for at, image in enumerate(images) if image.sha256 in fresh
+            }
+        return {position: near for position, near in nears.items() if near is not None}
 
     def _repeated_images(self, near: Mapping[int, Near]) -> dict[int, NearDuplicate]:
         return {
@@ -219,12 +260,13 @@ class Gallery:
         }
 
     def _new_guard(self) -> DuplicateGuard | None:
-        if self._snapshot is None or self._duplicates.policy is DuplicatePolicy.ALLOW:
+        snapshot = self._state.snapshot
+        if snapshot is None or self._duplicates.policy is DuplicatePolicy.ALLOW:
             return None
-        guard = DuplicateGuard(self._snapshot.hasher.lengths[-1], self._duplicates)
-        rows = np.arange(self._snapshot.n_rows)
-        guard.admit(self._longest(self._snapshot.index.records(rows)))
-        guard.remove(self._snapshot.columns.removed_rows())
+        guard = DuplicateGuard(snapshot.hasher.lengths[-1], self._duplicates)
+        rows = np.arange(snapshot.n_rows)
+        guard.admit(self._longest(snapshot.index.records(rows)))
+        guard.remove(snapshot.columns.removed_rows())
         return guard
 
     def _longest(self, records: UInt8[np.ndarray, "n record_bytes"]) -> UInt8[np.ndarray, "n bytes"]:
@@ -232,16 +274,17 @@ class Gallery:
         return np.ascontiguousarray(records[:, part])
 
     def _encode(self, images: Sequence[NewImage]) -> "Sequence[UInt8[np.ndarray, ' record_bytes'] | None]":
-        if self._snapshot is None or not images:
+        if self._state.snapshot is None or not images:
             return [None] * len(images)
-        return list(self._snapshot.encode(np.stack([image.embedding for image in images])))
+        return list(self._state.snapshot.encode(np.stack([image.embedding for image in images])))
 
     def _catch_up(self, sequence: int) -> None:
-        if self._snapshot is not None:
-            replay(self.catalog, self._snapshot)
-            if self._guard:  # whatever came, in the order of its rows
-                rows = np.arange(self._guard.n_rows, self._snapshot.n_rows)
-                self._guard.admit(self._longest(self._snapshot.index.records(rows)))
+        snapshot = self._state.snapshot
+        if snapshot is not None:
+            replay(self.catalog, snapshot)
+            if self._guard is not None:  # whatever came, in the order of its rows
+                rows = np.arange(self._guard.n_rows, snapshot.n_rows)
+                self._guard.admit(self._longest(snapshot.index.records(rows)))
         self._sequence = sequence
 
     def _forget_original(self, digest: bytes) -> None:
@@ -257,4 +300,12 @@ def _refusal(image: NewImage, near: NearDuplicate) -> NearDuplicateError:
         "gallery refuses near duplicates. Delete that image first to replace it.",
         image_id=near.image_id,
         distance=near.distance,
+    )
+
+
+def _outdated(image: NewImage) -> UnavailableError:
+    return UnavailableError(
+        f"The gallery has gone over to another backbone while {image.name} was embedded by {image.backbone}. Send it again.",
+        reason=MODELS_CHANGED,
+        backbone=image.backbone,
     )

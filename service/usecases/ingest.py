@@ -6,7 +6,7 @@ interruption stays, so running the same set again continues where it was.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from service.errors import NearDuplicateError, PolyhashError, UnreadableImageError
-from service.ports import Backbone
-from service.records import Acknowledgement, DecodedImage, NewImage, SourceImage
-from service.usecases.gallery import Gallery
+from service.errors import NearDuplicateError, PolyhashError, UnavailableError, UnreadableImageError
+from service.ports import Backbone, Decode
+from service.records import Acknowledgement, NewImage, SourceImage
+from service.usecases.gallery import MODELS_CHANGED, Gallery
 from service.usecases.reading import Rejected, ahead, read_content
 
 MAX_FLOAT16 = float(np.finfo(np.float16).max)  # what a catalog can keep
@@ -46,6 +46,7 @@ Outcome = Accepted | Rejected
 class _Prepared:
     """What is kept of a decoded image: the square that the backbone sees, not its pixels, which may be 360 MB."""
 
+    backbone: Backbone
     square: UInt8[np.ndarray, "s s 3"]
     width: int
     height: int
@@ -69,14 +70,12 @@ class Ingestor:
     def __init__(
         self,
         gallery: Gallery,
-        backbone: Backbone,
         *,
-        decode: Callable[[bytes], DecodedImage],
+        decode: Decode,
         copy: CopyPolicy = CopyPolicy.NEEDED,
         decode_threads: int = 2,
     ) -> None:
         self._gallery = gallery
-        self._backbone = backbone
         self._decode = decode
         self.copy = copy
         self._decode_threads = decode_threads
@@ -118,9 +117,10 @@ class Ingestor:
         return self.copy is CopyPolicy.ALL or not image.source
 
     def _prepare(self, content: bytes) -> _Prepared:
-        decoded = self._decode(content)
-        square = self._backbone.prepare(decoded.pixels)
-        return _Prepared(square, decoded.width, decoded.height, decoded.format)
+        backbone = self._gallery.state.backbone
+        decoded = self._decode(content, target_px=backbone.preprocessing.resize_px)
+        square = backbone.prepare(decoded.pixels)
+        return _Prepared(backbone, square, decoded.width, decoded.height, decoded.format)
 
     def _take(self, entries: Sequence[_Read | Rejected]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -136,22 +136,51 @@ class Ingestor:
                 except PolyhashError as error:
                     outcomes[position] = Rejected(name=entry.image.name, error=error)
         if fresh:
-            outcomes |= zip(fresh, self._embed(list(fresh.values())), strict=True)
+            outcomes |= self._embed(fresh)
+        if outdated := [position for position, outcome in outcomes.items() if _is_outdated(outcome)]:
+            again: dict[int, tuple[_Read, _Prepared]] = {}
+            for position in outdated:  # a swap of backbones came between: few images, and once
+                read, _ = fresh[position]
+                try:
+                    again[position] = read, self._prepare_again(read)
+                except PolyhashError as error:
+                    outcomes[position] = Rejected(name=read.image.name, error=error)
+            outcomes |= self._embed(again)
         return [outcomes[position] for position in range(len(entries))]
 
-    def _embed(self, fresh: Sequence[tuple[_Read, _Prepared]]) -> list[Outcome]:
-        embeddings = self._backbone.extract(np.stack([prepared.square for _, prepared in fresh])).embeddings
+    def _prepare_again(self, read: _Read) -> _Prepared:
+        content = read.content if read.content is not None else read_content(read.image)
+        if isinstance(content, Rejected):
+            raise content.error
+        if hashlib.sha256(content).digest() != read.digest:
+            raise UnreadableImageError(f"{read.image.name} changed while it was read. Send it again.")
+        return self._prepare(content)
+
+    def _embed(self, fresh: Mapping[int, tuple[_Read, _Prepared]]) -> dict[int, Outcome]:
+        """Return the outcomes by the same keys; pictures that were prepared for one backbone share a pass."""
+        outcomes: dict[int, Outcome] = {}
+        for backbone in {id(prepared.backbone): prepared.backbone for _, prepared in fresh.values()}.values():
+            positions = [at for at, (_, prepared) in fresh.items() if prepared.backbone is backbone]
+            items = [fresh[position] for position in positions]
+            outcomes |= zip(positions, self._embed_by(backbone, items), strict=True)
+        return outcomes
+
+    def _embed_by(self, backbone: Backbone, fresh: Sequence[tuple[_Read, _Prepared]]) -> list[Outcome]:
+        embeddings = backbone.extract(np.stack([prepared.square for _, prepared in fresh])).embeddings
         fits = np.abs(embeddings).max(axis=1) <= MAX_FLOAT16  # which NaN is not
         good = [item for item, fit in zip(fresh, fits, strict=True) if fit]
-        outcomes = iter(self._commit(good, embeddings[fits]) if good else [])
+        outcomes = iter(self._commit(backbone, good, embeddings[fits]) if good else [])
         return [
-            _told(read.image.name, next(outcomes) if fit else _unfit(self._backbone.identity))
+            _told(read.image.name, next(outcomes) if fit else unfit(backbone.identity))
             for (read, _), fit in zip(fresh, fits, strict=True)
         ]
 
     def _commit(
-        self, fresh: Sequence[tuple[_Read, _Prepared]], embeddings: Float32[np.ndarray, "n d"]
-    ) -> list[Acknowledgement | NearDuplicateError]:
+        self,
+        backbone: Backbone,
+        fresh: Sequence[tuple[_Read, _Prepared]],
+        embeddings: Float32[np.ndarray, "n d"],
+    ) -> list[Acknowledgement | NearDuplicateError | UnavailableError]:
         images = []
         contents = {}
         for (read, prepared), embedding in zip(fresh, embeddings, strict=True):
@@ -171,6 +200,7 @@ class Ingestor:
                     attributes=read.image.attributes,
                     scores=read.image.scores,
                     embedding=embedding,
+                    backbone=backbone.identity,
                 )
             )
         return self._gallery.add(images, contents)
@@ -182,7 +212,12 @@ def _told(name: str, outcome: Acknowledgement | PolyhashError) -> Outcome:
     return Accepted(name=name, acknowledgement=outcome)
 
 
-def _unfit(backbone: str) -> PolyhashError:
+def _is_outdated(outcome: Outcome) -> bool:
+    return isinstance(outcome, Rejected) and outcome.error.reason == MODELS_CHANGED
+
+
+def unfit(backbone: str) -> PolyhashError:
+    """Return the error for an image whose embedding a catalog cannot keep."""
     return UnreadableImageError(
         f"Backbone {backbone} gives no usable embedding for it: a value is not finite, or above {MAX_FLOAT16:,.0f}. "
         "Use a backbone with normalised outputs.",

@@ -77,11 +77,10 @@ def read_snapshot(
         index_factory: Makes an empty index of a layout.
         complete: End before the first image that has no code record yet, as while a model is being built others may be
             added with codes of the old one alone; a replay comes to them once they are encoded.
-        on_progress: Called with (images read, images in all).
+        on_progress: Called with (number of the change that added the last image read, changes in all).
     """
-    counts = catalog.counts()
+    last = total = catalog.last_sequence()
     snapshot = Snapshot(hasher, index_factory=index_factory)
-    last = counts.last_sequence
     for chunk, records, bare in _joined(catalog.columns(), catalog.records(hasher=hasher.identity)):
         lacking = _first_there(catalog, bare) if complete else None
         if lacking is not None:
@@ -90,10 +89,12 @@ def read_snapshot(
         if len(wanted):
             snapshot.add(take(chunk, wanted), records[wanted])
         if on_progress:
-            on_progress(snapshot.n_rows, counts.code_records)
+            on_progress(int(chunk.image_ids[-1]) if len(chunk.image_ids) else 0, total)
         if lacking is not None:
             break
     snapshot.sequence = last
+    if on_progress:
+        on_progress(total, total)
     return snapshot
 
 

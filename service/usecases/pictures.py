@@ -45,40 +45,45 @@ class Pictures:
         return row
 
     def content(self, row: ImageRow) -> bytes:
-        """Return the encoded bytes that were indexed.
-
-        Messages name the image, not the path of its file, which is the server's own business.
-
-        Raises:
-            NotFoundError: The file is gone from where it was.
-            UnavailableError: The file is there but cannot be read.
-            DataLossError: The file has changed since it was indexed.
-        """
-        if row.stored:
-            return self._originals.get(row.sha256)
-        which = f"The original of image {row.image_id} ({row.name})"
-        try:
-            content = self._read_source(row.source)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"{which} is gone from where it was indexed. Bring it back, or delete the image.",
-                reason="ORIGINAL_NOT_FOUND",
-                image_id=row.image_id,
-            ) from error
-        except OSError as error:
-            raise UnavailableError(
-                f"{which} cannot be read now ({error.strerror or error}). Check its disk and permissions.",
-                reason="ORIGINAL_UNREADABLE",
-                image_id=row.image_id,
-            ) from error
-        if hashlib.sha256(content).digest() != row.sha256:
-            raise DataLossError(
-                f"{which} has changed since it was indexed. Delete the image and index it again.",
-                reason="ORIGINAL_CHANGED",
-                image_id=row.image_id,
-            )
-        return content
+        """Return the encoded bytes that were indexed. Raises what `read_original` does."""
+        return read_original(row, self._originals, self._read_source)
 
     def thumbnail(self, row: ImageRow, *, side_px: int) -> bytes:
         """Return a JPEG of the image, upright, its longer side at most `side_px`."""
         return self._thumbnail_jpeg(self.content(row), side_px)
+
+
+def read_original(row: ImageRow, originals: Originals, read_source: Callable[[str], bytes]) -> bytes:
+    """Return the encoded bytes that were indexed.
+
+    Messages name the image, not the path of its file, which is the server's own business.
+
+    Raises:
+        NotFoundError: The file is gone from where it was.
+        UnavailableError: The file is there but cannot be read.
+        DataLossError: The file has changed since it was indexed.
+    """
+    if row.stored:
+        return originals.get(row.sha256)
+    which = f"The original of image {row.image_id} ({row.name})"
+    try:
+        content = read_source(row.source)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{which} is gone from where it was indexed. Bring it back, or delete the image.",
+            reason="ORIGINAL_NOT_FOUND",
+            image_id=row.image_id,
+        ) from error
+    except OSError as error:
+        raise UnavailableError(
+            f"{which} cannot be read now ({error.strerror or error}). Check its disk and permissions.",
+            reason="ORIGINAL_UNREADABLE",
+            image_id=row.image_id,
+        ) from error
+    if hashlib.sha256(content).digest() != row.sha256:
+        raise DataLossError(
+            f"{which} has changed since it was indexed. Delete the image and index it again.",
+            reason="ORIGINAL_CHANGED",
+            image_id=row.image_id,
+        )
+    return content

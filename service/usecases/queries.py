@@ -122,11 +122,12 @@ def check_max_distance(max_distance: int | None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedPicture:
-    """The code record of a picture, how to read it, and the model that made it."""
+    """The code record of a picture, how to read it, and the models that made it."""
 
     record: UInt8[np.ndarray, " record_bytes"]
     layout: CodeLayout
     hasher_identity: str
+    backbone_identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

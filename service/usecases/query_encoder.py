@@ -5,7 +5,7 @@ In: checked requests, with pictures still undecoded. Out: `Question`s. Decoding 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 
 from hashing.index import Selection
 from service.errors import InvalidArgumentError, NotFoundError, PolyhashError, PreconditionError
-from service.ports import Backbone
-from service.records import DecodedImage
+from service.ports import Decode
 from service.usecases.columns import FilterCounts
 from service.usecases.filters import ImageFilter
+from service.usecases.gallery_state import GalleryState
 from service.usecases.queries import CodeQuery, IdQuery, ImageQuery, Query, SearchRequest
 from service.usecases.snapshot import Snapshot
 
@@ -65,28 +65,29 @@ class Question:
 
 
 class QueryEncoder:
-    """Makes questions of requests with one backbone."""
+    """Makes questions of requests for whatever state of a gallery they are asked of."""
 
-    def __init__(self, backbone: Backbone, *, decode: Callable[[bytes], DecodedImage]) -> None:
-        self._backbone = backbone
+    def __init__(self, *, decode: Decode) -> None:
         self._decode = decode
 
-    def question(self, snapshot: Snapshot, request: SearchRequest) -> Question:
-        """Return the question that a request asks of a snapshot.
+    def question(self, state: GalleryState, request: SearchRequest) -> Question:
+        """Return the question that a request asks of a state with a snapshot.
 
         Raises:
             PolyhashError: As for `Searcher.search`.
         """
-        (question,) = self.questions(snapshot, [request])
+        (question,) = self.questions(state, [request])
         if isinstance(question, PolyhashError):
             raise question
         return question
 
     def questions(
-        self, snapshot: Snapshot, requests: Sequence[SearchRequest]
+        self, state: GalleryState, requests: Sequence[SearchRequest]
     ) -> list[Question | PolyhashError]:
         """Return the questions of several requests, or why there is none; pictures go through the backbone together."""
-        pictures = self._encode_pictures(snapshot, [request.query for request in requests])
+        snapshot = state.searchable
+        seen = snapshot.sequence  # before anything is looked up: what comes meanwhile may be in it or not
+        pictures = self._encode_pictures(state, [request.query for request in requests])
         filters: list[tuple[ImageFilter | None, tuple[Selection | None, FilterCounts]]] = []
         questions: list[Question | PolyhashError] = []
         for position, request in enumerate(requests):
@@ -95,7 +96,9 @@ class QueryEncoder:
                 selected = known[0] if known else select(snapshot, request.image_filter)
                 if not known:
                     filters.append((request.image_filter, selected))
-                questions.append(self._question(snapshot, request, pictures.get(position), selected))
+                questions.append(
+                    self._question(snapshot, request, pictures.get(position), selected, seen=seen)
+                )
             except PolyhashError as error:
                 questions.append(error)
         return questions
@@ -106,10 +109,12 @@ class QueryEncoder:
         request: SearchRequest,
         picture: UInt8[np.ndarray, " record_bytes"] | PolyhashError | None,
         selected: tuple[Selection | None, FilterCounts],
+        *,
+        seen: int,
     ) -> Question:
         if isinstance(picture, PolyhashError):
             raise picture
-        sequence = check_sequence(snapshot, request.min_sequence)
+        check_sequence(seen, request.min_sequence)
         bits = _check_bits(snapshot, request.bits)
         record, code = _code(snapshot, request.query, picture, bits, whole=request.auto)
         among, tally = selected
@@ -121,31 +126,33 @@ class QueryEncoder:
             among=among,
             tally=tally,
             own_row=_own_row(snapshot, request.query),
-            sequence=sequence,
+            sequence=seen,
             hasher=snapshot.hasher.identity,
         )
 
-    def encode(self, snapshot: Snapshot, content: bytes) -> UInt8[np.ndarray, " record_bytes"]:
+    def encode(self, state: GalleryState, content: bytes) -> UInt8[np.ndarray, " record_bytes"]:
         """Return the code record of a picture. Raises ImageError."""
-        found = self._encode_pictures(snapshot, [ImageQuery(content=content)])[0]
+        found = self._encode_pictures(state, [ImageQuery(content=content)])[0]
         if isinstance(found, PolyhashError):
             raise found
         return found
 
     def _encode_pictures(
-        self, snapshot: Snapshot, queries: Sequence[Query]
+        self, state: GalleryState, queries: Sequence[Query]
     ) -> "dict[int, UInt8[np.ndarray, ' record_bytes'] | PolyhashError]":
         """Return the code records of those queries that are pictures, by position."""
         found: dict[int, UInt8[np.ndarray, " record_bytes"] | PolyhashError] = {}
         squares = {}
+        backbone, snapshot = state.backbone, state.searchable
         for position, query in enumerate(queries):
             if isinstance(query, ImageQuery):
                 try:
-                    squares[position] = self._backbone.prepare(self._decode(query.content).pixels)
+                    decoded = self._decode(query.content, target_px=backbone.preprocessing.resize_px)
+                    squares[position] = backbone.prepare(decoded.pixels)
                 except PolyhashError as error:
                     found[position] = error
         if squares:
-            embeddings = self._backbone.extract(np.stack(list(squares.values()))).embeddings
+            embeddings = backbone.extract(np.stack(list(squares.values()))).embeddings
             found.update(zip(squares, snapshot.encode(embeddings), strict=True))
         return found
 
@@ -178,13 +185,8 @@ def _code(
     return record, record[snapshot.layout.record_slices[bits]]
 
 
-def check_sequence(snapshot: Snapshot, min_sequence: int) -> int:
-    """Return the last change that the snapshot has seen.
-
-    Raises:
-        PreconditionError: It is not the asked one yet.
-    """
-    sequence = snapshot.sequence
+def check_sequence(sequence: int, min_sequence: int) -> None:
+    """Raise PreconditionError unless a snapshot that has seen `sequence` has seen what is asked for."""
     if sequence < min_sequence:
         raise PreconditionError(
             f"The gallery has come to change {sequence}, the search asks for {min_sequence}. Use a sequence number that "
@@ -194,7 +196,6 @@ def check_sequence(snapshot: Snapshot, min_sequence: int) -> int:
             sequence=sequence,
             min_sequence=min_sequence,
         )
-    return sequence
 
 
 def select(snapshot: Snapshot, image_filter: ImageFilter | None) -> tuple[Selection | None, FilterCounts]:

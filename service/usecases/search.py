@@ -43,11 +43,13 @@ class Searcher:
             ImageError: The bytes are no image.
             PreconditionError: The store has no hasher yet.
         """
-        snapshot = self._gallery.snapshot
+        state = self._gallery.state
+        snapshot = state.searchable
         return EncodedPicture(
-            record=self._encoder.encode(snapshot, content),
+            record=self._encoder.encode(state, content),
             layout=snapshot.layout,
             hasher_identity=snapshot.hasher.identity,
+            backbone_identity=state.backbone.identity,
         )
 
     def search(self, request: SearchRequest) -> SearchAnswer:
@@ -73,9 +75,10 @@ class Searcher:
         Raises:
             PreconditionError: The store has no hasher yet.
         """
-        snapshot = self._gallery.snapshot
+        state = self._gallery.state
+        snapshot = state.searchable
         started = time.perf_counter()
-        asked = self._encoder.questions(snapshot, requests)
+        asked = self._encoder.questions(state, requests)
         encoded = time.perf_counter()
         found = iter(_answers(snapshot, [each for each in asked if isinstance(each, Question)]))
         outcomes = [next(found) if isinstance(each, Question) else each for each in asked]
@@ -95,8 +98,9 @@ class Searcher:
         Raises:
             PolyhashError: As for `search`.
         """
-        snapshot = self._gallery.snapshot
-        question = self._encoder.question(snapshot, request)
+        state = self._gallery.state
+        snapshot = state.searchable
+        question = self._encoder.question(state, request)
         found = within(snapshot, question)
         reach = question.bits if request.max_distance is None else min(request.max_distance, question.bits)
         return DistanceCounts(
@@ -120,12 +124,14 @@ class Searcher:
         Raises:
             PolyhashError: As for `search`.
         """
-        snapshot = self._gallery.snapshot
-        sequence = check_sequence(snapshot, min_sequence)
+        state = self._gallery.state
+        snapshot = state.searchable
+        sequence = snapshot.sequence
+        check_sequence(sequence, min_sequence)
         if around is None:
             among, tally = select(snapshot, image_filter)
         else:
-            question = self._encoder.question(snapshot, around.request(image_filter))
+            question = self._encoder.question(state, around.request(image_filter))
             if around.k is None:
                 rows = within(snapshot, question).rows
             else:

@@ -114,7 +114,12 @@ class Snapshot:
         return records
 
     def add(self, chunk: ColumnChunk, records: UInt8[np.ndarray, "n record_bytes"]) -> None:
-        """Append images, ids ascending and above all before; searches see all of them or none."""
+        """Append images, ids ascending and above all before; searches see all of them or none.
+
+        Raises:
+            CodeShapeError: The records are not of this layout; nothing is added.
+        """
+        self.index.layout.split(records)  # before anything is written
         end = self._n_ids + len(chunk.image_ids)
         if end > len(self._ids):
             grown = np.empty(max(2 * len(self._ids), end, 1024), dtype=np.int64)

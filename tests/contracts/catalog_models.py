@@ -202,6 +202,53 @@ class CatalogModelsContract:
         assert catalog.delete_records(hasher=OTHER_HASHER) == 0
         assert list(records_of(catalog, HASHER)) == ids
 
+    def test_images_that_lack_an_embedding_are_found_and_counted(self, catalog):
+        for identity in (BACKBONE, OTHER_BACKBONE):
+            catalog.register_model(identity, ModelKind.BACKBONE, path="x", metadata={})
+        ids = add(catalog, [new_image(seed) for seed in range(6)], hasher=None)
+        catalog.write_embeddings(embedding_chunk([ids[1], ids[3]], value=1), backbone=OTHER_BACKBONE)
+        catalog.delete_image(ids[4])
+
+        def lacking(backbone: str, after_id: int = 0, limit: int = 9) -> list[int]:
+            return catalog.images_lacking_embedding(backbone=backbone, after_id=after_id, limit=limit)
+
+        assert lacking(OTHER_BACKBONE) == [ids[0], ids[2], ids[5]]
+        assert lacking(OTHER_BACKBONE, limit=2) == [ids[0], ids[2]]
+        assert lacking(OTHER_BACKBONE, after_id=ids[0]) == [ids[2], ids[5]]
+        assert (lacking(BACKBONE), lacking("new@0", after_id=ids[3])) == ([], [ids[5]])
+        counts = [
+            catalog.count_lacking_embedding(backbone=identity)
+            for identity in (BACKBONE, OTHER_BACKBONE, "new@0")
+        ]
+        assert counts == [0, 3, 5]
+
+    def test_embeddings_of_the_backbone_in_use_cannot_be_deleted_others_can(self, catalog):
+        for identity in (BACKBONE, OTHER_BACKBONE):
+            catalog.register_model(identity, ModelKind.BACKBONE, path="x", metadata={})
+        ids = add(catalog, [new_image(seed) for seed in range(3)], hasher=None)
+        catalog.write_embeddings(embedding_chunk(ids[:2], value=1), backbone=OTHER_BACKBONE)
+        with pytest.raises(PreconditionError, match=f"Backbone {BACKBONE} is in use") as caught:
+            catalog.delete_embeddings(backbone=BACKBONE)
+        assert caught.value.reason == "MODEL_ACTIVE"
+        assert catalog.delete_embeddings(backbone=OTHER_BACKBONE) == 2
+        assert catalog.delete_embeddings(backbone=OTHER_BACKBONE) == 0
+        assert list(embeddings_of(catalog)) == ids
+
+    def test_a_generation_brings_the_backbone_of_its_hasher_with_it(self, catalog):
+        for backbone, hasher in ((BACKBONE, HASHER), (OTHER_BACKBONE, OTHER_HASHER)):
+            catalog.register_model(backbone, ModelKind.BACKBONE, path="x", metadata={})
+            catalog.register_model(hasher, ModelKind.HASHER, path="x", metadata={"backbone": backbone})
+        unknown = {"backbone": "unknown@0"}
+        catalog.register_model("lost@0", ModelKind.HASHER, path="x", metadata=unknown)
+        register_generations(
+            catalog, generation(1), generation(2, hasher=OTHER_HASHER), generation(3, hasher="lost@0")
+        )
+        for number, backbone in ((1, BACKBONE), (2, OTHER_BACKBONE), (1, BACKBONE)):
+            catalog.activate_generation(number)
+            assert catalog.active_model(ModelKind.BACKBONE).identity == backbone
+        with pytest.raises(NotFoundError, match="unknown@0 is not registered"):
+            catalog.activate_generation(3)
+
     def test_one_generation_is_active_and_its_hasher_with_it(self, catalog):
         register(catalog)
         register_generations(catalog, generation(3, hasher=OTHER_HASHER), generation(1))

@@ -6,7 +6,7 @@ and of the wire need no torch, SQL or disk. MemoryCatalog has a file of its own.
 
 import hashlib
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from io import BytesIO
@@ -22,9 +22,10 @@ from hashing.layout import CodeLayout
 from service.application import Application
 from service.errors import ConflictError, DataLossError, NotFoundError
 from service.ports import Hasher
-from service.records import BuiltGeneration, Features, GenerationFiles, Preprocessing
+from service.records import BuiltGeneration, Extraction, Features, FittedModel, GenerationFiles, Preprocessing
 from service.rpc.server import Server
 from service.rpc.settings import ServerSettings
+from service.usecases.extraction import extract_images
 from service.usecases.gallery import Gallery
 from service.usecases.ingest import Ingestor
 from service.usecases.loading import load_snapshot, read_snapshot
@@ -157,11 +158,31 @@ class MemoryWorkers:
     def __init__(self, catalog: MemoryCatalog, generations: MemoryGenerations, hashers: list[Hasher]) -> None:
         self._catalog, self._generations = catalog, generations
         self.hashers = {hasher.identity: hasher for hasher in hashers}
+        self.backbones = {FakeBackbone.identity: FakeBackbone()}
+        self.originals = MemoryOriginals()
 
     def encode(
         self, embeddings: Float16[np.ndarray, "n d"], *, hasher: str
     ) -> "Future[UInt8[np.ndarray, 'n record_bytes']]":
         return _done(self.hashers[hasher].encode(embeddings.astype(np.float32)))
+
+    def extract(self, image_ids: Sequence[int], *, backbone: str) -> Future[Extraction]:
+        return _done(
+            extract_images(
+                self._catalog,
+                self.originals,
+                image_ids,
+                backbone=self.backbones[backbone],
+                read_source=str.encode,
+                decode=decode_image,
+            )
+        )
+
+    def fit(self, *, backbone: str, lengths: tuple[int, ...], nested: bool, seed: int) -> Future[FittedModel]:
+        """Find the hasher of that backbone among those it was given."""
+        del lengths, nested, seed
+        (found,) = [hasher for hasher in self.hashers.values() if hasher.backbone_identity == backbone]
+        return _done(FittedModel(identity=found.identity, path="", metadata={"backbone": backbone}))
 
     def build_generation(self, number: int, *, hasher: str) -> Future[BuiltGeneration]:
         snapshot = read_snapshot(
@@ -192,6 +213,7 @@ def new_gallery(
     catalog: MemoryCatalog | None = None,
     originals: MemoryOriginals | None = None,
     generations: MemoryGenerations | None = None,
+    backbone: FakeBackbone | None = None,
 ) -> Gallery:
     """Return a gallery over a store in memory, with all that its catalog holds."""
     catalog = catalog or MemoryCatalog()
@@ -207,7 +229,7 @@ def new_gallery(
     return Gallery(
         catalog,
         originals or MemoryOriginals(),
-        backbone_identity=FakeBackbone.identity,
+        backbone=backbone or FakeBackbone(),
         snapshot=snapshot,
     )
 
@@ -215,15 +237,16 @@ def new_gallery(
 def new_application(*, hasher: Hasher | None, backbone: FakeBackbone | None = None) -> Application:
     """Return an application over an empty store in memory."""
     catalog, originals, generations = MemoryCatalog(), MemoryOriginals(), MemoryGenerations()
-    backbone = backbone or FakeBackbone()
-    gallery = new_gallery(hasher=hasher, catalog=catalog, originals=originals, generations=generations)
+    gallery = new_gallery(
+        hasher=hasher, catalog=catalog, originals=originals, generations=generations, backbone=backbone
+    )
     workers = MemoryWorkers(catalog, generations, [hasher] if hasher else [])
+    workers.originals = originals
     return Application(
         catalog=catalog,
-        backbone=backbone,
         gallery=gallery,
-        searcher=Searcher(gallery, QueryEncoder(backbone, decode=decode_image)),
-        ingestor=Ingestor(gallery, backbone, decode=decode_image),
+        searcher=Searcher(gallery, QueryEncoder(decode=decode_image)),
+        ingestor=Ingestor(gallery, decode=decode_image),
         pictures=Pictures(
             catalog,
             originals,
@@ -237,6 +260,7 @@ def new_application(*, hasher: Hasher | None, backbone: FakeBackbone | None = No
             generations,
             workers,
             find_hasher=workers.hashers.__getitem__,
+            find_backbone=workers.backbones.__getitem__,
             index_factory=RecordIndex,
         ),
         operations=Operations(),

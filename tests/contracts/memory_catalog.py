@@ -220,6 +220,20 @@ class MemoryCatalog(MemoryModels):
                 self._entries[image_id].embeddings[backbone] = embedding.copy()
             return len(live)
 
+    def images_lacking_embedding(self, *, backbone: str, after_id: int, limit: int) -> list[int]:
+        lacking = [i for i, entry in list(self._entries.items()) if backbone not in entry.embeddings]
+        return [image_id for image_id in lacking if image_id > after_id][:limit]
+
+    def count_lacking_embedding(self, *, backbone: str) -> int:
+        return len(self.images_lacking_embedding(backbone=backbone, after_id=0, limit=len(self._entries)))
+
+    def delete_embeddings(self, *, backbone: str) -> int:
+        with self._lock:
+            active = self.active_model(ModelKind.BACKBONE)
+            if active and active.identity == backbone:
+                raise PreconditionError(f"Backbone {backbone} is in use.", reason="MODEL_ACTIVE")
+            return sum(entry.embeddings.pop(backbone, None) is not None for entry in self._entries.values())
+
     def count_lacking(self, *, hasher: str) -> int:
         return sum(hasher not in entry.records for entry in list(self._entries.values()))
 
@@ -229,6 +243,9 @@ class MemoryCatalog(MemoryModels):
             if active and active.identity == hasher:
                 raise PreconditionError(f"Hasher {hasher} is in use.", reason="MODEL_ACTIVE")
             return sum(entry.records.pop(hasher, None) is not None for entry in self._entries.values())
+
+    def last_sequence(self) -> int:
+        return len(self._changes)
 
     def counts(self) -> CatalogCounts:
         rows = self._rows()

@@ -93,6 +93,8 @@ class MemoryModels:
                     self._generations[row.number] = replace(row, state=GenerationState.READY)
             self._generations[number] = replace(found, state=GenerationState.ACTIVE)
             self.activate_model(found.hasher)
+            if backbone := self._models[found.hasher].metadata.get("backbone"):
+                self.activate_model(backbone)
 
     def quarantine_generation(self, number: int, *, note: str) -> None:
         with self._lock:

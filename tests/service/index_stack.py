@@ -111,6 +111,7 @@ def placed(settings=None):
         generations,
         workers,
         find_hasher=workers.hashers.__getitem__,
+        find_backbone=workers.backbones.__getitem__,
         index_factory=RecordIndex,
     )
     application = replace(plain, rebuilder=rebuilder)

@@ -121,7 +121,14 @@ def new_place(*, catalog=None, images=7):
         gallery=gallery,
         generations=generations,
         workers=workers,
-        rebuilder=Rebuilder(gallery, generations, workers, find_hasher=find, index_factory=RecordIndex),
+        rebuilder=Rebuilder(
+            gallery,
+            generations,
+            workers,
+            find_hasher=find,
+            find_backbone=workers.backbones.__getitem__,
+            index_factory=RecordIndex,
+        ),
         hashers=hashers,
     )
     place.add(images)

@@ -12,7 +12,7 @@ from service.usecases.query_encoder import QueryEncoder
 from service.usecases.search import Searcher
 from service.vision.images import decode_image
 from tests.contracts.echoes import RECORD_BYTES, EchoHasher, echo_image, random_records
-from tests.contracts.fakes import FakeBackbone, new_gallery
+from tests.contracts.fakes import new_gallery
 
 SELECTIVITIES = {"100": 1.0, "50": 0.5, "10": 0.1, "1": 0.01, "0.1": 0.001}
 PART = {16: slice(0, 2), 32: slice(2, 6)}
@@ -24,7 +24,7 @@ class World:
 
     def __init__(self, *, hasher=None) -> None:
         self.gallery = new_gallery(hasher=hasher or EchoHasher())
-        self.searcher = Searcher(self.gallery, QueryEncoder(FakeBackbone(), decode=decode_image))
+        self.searcher = Searcher(self.gallery, QueryEncoder(decode=decode_image))
         self.images = {}
         self._names = count()
 

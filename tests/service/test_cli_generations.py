@@ -127,8 +127,18 @@ def test_an_encoding_rebuild_goes_over_to_another_hasher(store):
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (["--kind", "extract"], 2, "'extract' is not one of 'index', 'encode'"),
-        (["--hasher", "x@0"], 2, "Invalid value for --hasher: it goes with `--kind encode` only"),
+        (["--kind", "nothing"], 2, "'nothing' is not one of 'index', 'encode'"),
+        (["--backbone", "descriptor"], 2, "Invalid value for --backbone: it goes with `--kind extract`"),
+        (
+            ["--kind", "extract"],
+            2,
+            "Invalid value for --backbone: it goes with `--kind extract`, and that needs it",
+        ),
+        (
+            ["--hasher", "x@0"],
+            2,
+            "Invalid value for --hasher: it goes with `--kind encode` and `--kind extract` only",
+        ),
         (["--kind", "encode", "--hasher", "x@0"], 1, "polyhash: No hasher x@0 in the store"),
     ],
 )

@@ -251,7 +251,7 @@ def test_another_backbone_than_the_stores_is_refused(photos, store):
     with closing(sqlite3.connect(store / "catalog.sqlite")) as connection, connection:
         connection.execute("UPDATE models SET identity = 'older@000000000000' WHERE kind = 'backbone'")
     done = polyhash("index", photos, "--store", store, "--backbone", "descriptor")
-    assert "was built with backbone older@000000000000, got descriptor@" in one_sentence(done)
+    assert "uses backbone older@000000000000, got descriptor@" in one_sentence(done)
 
 
 def test_a_damaged_or_missing_hasher_file_is_told(photos, store, tmp_path):

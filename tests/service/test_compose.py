@@ -19,6 +19,7 @@ from service.usecases.ingest import CopyPolicy
 from service.usecases.queries import IdQuery, ImageQuery, SearchRequest
 from service.usecases.reading import in_chunks
 from service.vision.datasets import open_image_set
+from service.workers import hasher_path
 from tests.contracts.fakes import FakeBackbone
 from tests.service.command import write_pictures
 
@@ -109,14 +110,15 @@ def test_a_backbone_other_than_the_stores_is_refused(store):
     with closing(sqlite3.connect(store / "catalog.sqlite")) as connection, connection:
         connection.execute("UPDATE models SET identity = ? WHERE kind = 'backbone'", (other,))
     with pytest.raises(
-        ModelMismatchError, match=f"built with backbone {other}, got {identity}. Leave --backbone out"
+        ModelMismatchError,
+        match=f"uses backbone {other}, got {identity}. Leave --backbone out, .*rebuild --kind extract",
     ):
         open_store(store).__enter__()
 
 
 def test_a_hasher_file_carries_codes_from_store_to_store(store, photos, tmp_path):
     with open_store(store) as session:
-        path = compose.hasher_path(session.store, session.application.gallery.hasher_identity)
+        path = hasher_path(session.store, session.application.gallery.hasher_identity)
     fill(tmp_path / "other", photos, hasher_file=path)
     with open_store(store, writable=False) as one, open_store(tmp_path / "other", writable=False) as two:
         hashers = {s.application.gallery.hasher_identity for s in (one, two)}
@@ -131,7 +133,7 @@ def test_a_hasher_file_carries_codes_from_store_to_store(store, photos, tmp_path
 
 def test_a_given_hasher_codes_the_images_that_were_there_before(store, photos, tmp_path):
     with open_store(store) as session:
-        path = compose.hasher_path(session.store, session.application.gallery.hasher_identity)
+        path = hasher_path(session.store, session.application.gallery.hasher_identity)
     fill(tmp_path / "other", photos)
     with open_store(tmp_path / "other", hasher_file=path) as session:
         assert len(session.application.gallery) == 10
@@ -148,7 +150,7 @@ def test_a_hasher_other_than_the_stores_is_refused(store, photos, tmp_path):
 
 def test_a_hasher_of_another_backbone_is_refused(store, tmp_path, monkeypatch):
     with open_store(store) as session:
-        path = compose.hasher_path(session.store, session.application.gallery.hasher_identity)
+        path = hasher_path(session.store, session.application.gallery.hasher_identity)
     real = load_hasher(path)
 
     monkeypatch.setattr(compose, "load_backbone", lambda _: FakeBackbone())

@@ -224,13 +224,13 @@ def test_decoded_pictures_are_let_go_before_the_backbone_sees_them(store):
     pixels = []
     with serving(store) as (_, application):
 
-        def decode(content):
-            decoded = compose.decoder(application.backbone)(content)
+        def decode(content, *, target_px):
+            decoded = compose.decode_in_turn(content, target_px=target_px)
             pixels.append(weakref.ref(decoded.pixels))
             return decoded
 
         images = [SourceImage(name=i.name, read=partial(bytes, i.content)) for i in named(range(96))]
-        run = Ingestor(application.gallery, application.backbone, decode=decode).run(in_chunks(images))
+        run = Ingestor(application.gallery, decode=decode).run(in_chunks(images))
         held = [sum(ref() is not None for ref in pixels) for _ in run]
     assert max(held) <= 4  # two threads decode, and one more picture each may be on its way
 

@@ -50,7 +50,7 @@ def registered(catalog, *hashers):
 
 
 def searcher_over(gallery):
-    return Searcher(gallery, QueryEncoder(FakeBackbone(), decode=decode_image))
+    return Searcher(gallery, QueryEncoder(decode=decode_image))
 
 
 def found(gallery, code, **more):

@@ -58,7 +58,7 @@ def registered(catalog, *hashers):
 
 
 def searcher_over(gallery):
-    return Searcher(gallery, QueryEncoder(FakeBackbone(), decode=decode_image))
+    return Searcher(gallery, QueryEncoder(decode=decode_image))
 
 
 def found(gallery, code, **more):
@@ -186,8 +186,9 @@ def test_no_image_is_lost_or_doubled_and_no_answer_mixes_models_while_snapshots_
     rebuilder = Rebuilder(
         gallery,
         generations,
-        MemoryWorkers(catalog, generations, list(hashers.values())),
+        workers := MemoryWorkers(catalog, generations, list(hashers.values())),
         find_hasher=hashers.__getitem__,
+        find_backbone=workers.backbones.__getitem__,
         index_factory=RecordIndex,
     )
 

@@ -147,7 +147,7 @@ def test_embedding_and_code_record_belong_to_their_image(application):
 def with_policy(copy):
     originals = MemoryOriginals()
     gallery = new_gallery(hasher=FakeHasher(), originals=originals)
-    ingestor = Ingestor(gallery, FakeBackbone(), decode=decode_image, copy=copy)
+    ingestor = Ingestor(gallery, decode=decode_image, copy=copy)
     list(ingestor.run([[source(1), source(2, path="/2.png")]]))
     rows = gallery.catalog.get_images([FIRST_ID, FIRST_ID + 1])
     return originals, [rows[image_id].stored for image_id in sorted(rows)]
@@ -205,7 +205,7 @@ def test_a_store_that_fails_ends_the_run_with_its_error():
             return super().add_images(images, backbone=backbone, hasher=hasher)
 
     gallery = new_gallery(hasher=FakeHasher(), catalog=FillsUp())
-    outcomes = Ingestor(gallery, FakeBackbone(), decode=decode_image).run([[source(1)], [source(2)], []])
+    outcomes = Ingestor(gallery, decode=decode_image).run([[source(1)], [source(2)], []])
     assert summary([next(outcomes)]) == [("1.png", FIRST_ID, False)]
     with pytest.raises(UnavailableError, match="disk is full"):
         next(outcomes)

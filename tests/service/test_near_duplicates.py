@@ -55,7 +55,7 @@ def gallery_with(policy, max_distance=2, catalog=None):
     return Gallery(
         catalog,
         MemoryOriginals(),
-        backbone_identity=FakeBackbone.identity,
+        backbone=FakeBackbone(),
         snapshot=read_snapshot(catalog, EchoHasher(), index_factory=RecordIndex),
         duplicates=DuplicateRule(policy=policy, max_distance=max_distance),
     )
@@ -141,9 +141,35 @@ def test_images_of_before_count_after_a_start_and_after_a_swap(swapped):
 def test_an_upload_is_told_why_it_was_refused():
     catalog = MemoryCatalog()
     gallery = gallery_with(DuplicatePolicy.REJECT, max_distance=32, catalog=catalog)
-    ingestor = Ingestor(gallery, FakeBackbone(), decode=decode_image)
+    ingestor = Ingestor(gallery, decode=decode_image)
     sources = [SourceImage(name=f"{seed}.png", read=lambda seed=seed: png(seed)) for seed in (1, 2)]
     taken, refused = ingestor.run([sources])
     assert taken.acknowledgement.image_id == FIRST_ID
     assert isinstance(refused, Rejected)
     assert refused.error.reason == "NEAR_DUPLICATE"
+
+
+def test_the_same_bytes_twice_are_refused_twice():
+    gallery = gallery_with(DuplicatePolicy.REJECT)
+    gallery.add([image(0, 0, 0, 0, 0, 0)])
+    near, far = image(0, 0, 1, 0, 0, 0), image(0, 0, 255, 255, 0, 0)
+    outcomes = gallery.add([near, near, far, image(0, 0, 255, 255, 0, 1)])
+    assert [type(each).__name__ for each in outcomes] == [
+        "NearDuplicateError",
+        "NearDuplicateError",
+        "Acknowledgement",
+        "NearDuplicateError",
+    ]
+    assert outcomes[3].metadata["image_id"] == str(outcomes[2].image_id)
+    assert len(gallery) == 2
+
+
+def test_images_that_are_all_gone_repeat_nothing():
+    gallery = gallery_with(DuplicatePolicy.REJECT)
+    first, second = gallery.add([image(0, 0, 0, 0, 0, 0), image(0, 0, 255, 255, 0, 0)])
+    for gone in (first, second):
+        gallery.delete(gone.image_id)
+    (third,) = gallery.add([image(0, 0, 0, 255, 255, 0)])
+    again, refused = gallery.add([image(0, 0, 0, 0, 0, 0, seed=1), image(0, 0, 0, 255, 255, 1)])
+    assert again.near is None
+    assert refused.metadata["image_id"] == str(third.image_id)

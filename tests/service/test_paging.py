@@ -83,6 +83,7 @@ def rebuilder_of(world, *hashers):
         generations,
         workers,
         find_hasher=workers.hashers.__getitem__,
+        find_backbone=workers.backbones.__getitem__,
         index_factory=RecordIndex,
     )
 

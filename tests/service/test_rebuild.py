@@ -7,7 +7,7 @@ import pytest
 from hashing.index_records import RecordIndex
 from service.errors import NotFoundError, PreconditionError, UnavailableError
 from service.records import ModelKind
-from service.usecases import rebuild
+from service.usecases import waiting
 from service.usecases.rebuild import Rebuilder
 from tests.contracts.fakes import FIRST_ID, MemoryGenerations, MemoryWorkers, new_gallery
 from tests.service.rebuild_place import ACTIVE, ONE, STRANGE, TWO, new_place, silent
@@ -133,7 +133,7 @@ def test_cancelled_at_any_report_the_gallery_stays_and_the_next_rebuild_succeeds
 
 
 def test_work_that_is_cancelled_while_it_runs_does_not_stand_in_the_way_of_the_next(place, monkeypatch):
-    monkeypatch.setattr(rebuild, "POLL_S", 0.001)
+    monkeypatch.setattr(waiting, "POLL_S", 0.001)
     build, pending, begun = place.workers.build_generation, Future(), []
 
     def slowly(number, *, hasher):
@@ -161,7 +161,7 @@ def test_work_that_is_cancelled_while_it_runs_does_not_stand_in_the_way_of_the_n
 
 
 def test_waiting_for_work_is_reported_and_its_own_timeout_is_an_error(place, monkeypatch):
-    monkeypatch.setattr(rebuild, "POLL_S", 0.001)
+    monkeypatch.setattr(waiting, "POLL_S", 0.001)
     build, told = place.workers.build_generation, []
 
     def later(number, *, hasher):
@@ -211,7 +211,12 @@ def test_a_store_without_a_hasher_cannot_be_rebuilt():
     gallery, generations = new_gallery(hasher=None), MemoryGenerations()
     workers = MemoryWorkers(gallery.catalog, generations, [])
     rebuilder = Rebuilder(
-        gallery, generations, workers, find_hasher=workers.hashers.__getitem__, index_factory=RecordIndex
+        gallery,
+        generations,
+        workers,
+        find_hasher=workers.hashers.__getitem__,
+        find_backbone=workers.backbones.__getitem__,
+        index_factory=RecordIndex,
     )
     with pytest.raises(PreconditionError, match="no hasher yet"):
         rebuilder.rebuild(report=silent)

@@ -18,7 +18,7 @@ from tests.service.index_stack import OTHER, N, Place, placed
 from tests.service.search_stack import TIMEOUT_S, error_of, named
 
 pb = index_service_pb2
-ENCODE = pb.REBUILD_KIND_ENCODE
+ENCODE, EXTRACT = pb.REBUILD_KIND_ENCODE, pb.REBUILD_KIND_EXTRACT
 
 
 @pytest.fixture
@@ -81,6 +81,10 @@ def test_a_page_token_of_another_hasher_says_to_begin_again(place):
         ({"kind": ENCODE, "hasher": "nobody@0"}, "NOT_FOUND", "MODEL_NOT_FOUND", "hasher"),
         ({"kind": ENCODE, "hasher": "x" * 1025}, "INVALID_ARGUMENT", "TEXT_LENGTH", "hasher"),
         ({"note": "x" * 1025}, "INVALID_ARGUMENT", "TEXT_LENGTH", "note"),
+        ({"kind": EXTRACT}, "INVALID_ARGUMENT", "BACKBONE_AND_KIND", "backbone"),
+        ({"backbone": "descriptor"}, "INVALID_ARGUMENT", "BACKBONE_AND_KIND", "backbone"),
+        ({"kind": EXTRACT, "backbone": "x" * 1025}, "INVALID_ARGUMENT", "TEXT_LENGTH", "backbone"),
+        ({"kind": EXTRACT, "backbone": "x", "hasher": "nobody@0"}, "NOT_FOUND", "MODEL_NOT_FOUND", "hasher"),
     ],
 )
 def test_rebuilds_that_cannot_be_are_refused_before_they_start(place, arguments, code, reason, field):

@@ -31,7 +31,7 @@ def searcher_over(records, *, deleted=(), nested=False):
     gallery.add(named_images(records))
     for image_id in deleted:
         gallery.delete(image_id)
-    return Searcher(gallery, QueryEncoder(FakeBackbone(), decode=decode_image))
+    return Searcher(gallery, QueryEncoder(decode=decode_image))
 
 
 def by_hand(code, records, *, bits, k, max_distance=None, without=(), part=PART):

@@ -4,15 +4,17 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import psutil
 import pytest
 
 from hashing.index_records import RecordIndex
 from service import workers
-from service.errors import DataLossError, NotFoundError
+from service.errors import DataLossError, NotFoundError, UnavailableError
 from service.records import ModelKind
 from service.storage.store import Store
 from service.usecases.loading import read_snapshot
 from service.usecases.snapshot import Snapshot
+from service.usecases.waiting import wait
 from service.workers import StoreWorkers, find_hasher
 from tests.service.stack import COUNT, make_store
 
@@ -70,6 +72,28 @@ def test_another_process_encodes_and_builds_what_this_one_would(folder, store):
         with pytest.raises(NotFoundError, match="No hasher none@0 in the store") as caught:
             others.encode(chunk.embeddings, hasher="none@0").result(TIMEOUT_S)
         assert (caught.value.reason, caught.value.field) == ("MODEL_NOT_FOUND", "hasher")
+    finally:
+        others.close()
+
+
+def test_a_process_that_was_ended_is_told_and_another_takes_its_place(folder, store):
+    identity = active(store)
+    (chunk,) = store.catalog.embeddings(backbone=find_hasher(store, identity).backbone_identity)
+    others = StoreWorkers(folder)
+    try:
+        others.encode(chunk.embeddings, hasher=identity).result(TIMEOUT_S)
+        (process,) = (
+            child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())
+        )
+        process.suspend()
+        pending = others.encode(chunk.embeddings, hasher=identity)
+        process.kill()
+        with pytest.raises(
+            UnavailableError, match="was ended, perhaps by a system short of memory"
+        ) as caught:
+            wait(pending, lambda: None)
+        assert caught.value.reason == "WORKER_ENDED"
+        assert len(others.encode(chunk.embeddings, hasher=identity).result(TIMEOUT_S)) == COUNT
     finally:
         others.close()
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from polyhash.v1 import operation_pb2 as polyhash_dot_v1_dot_operation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpolyhash/v1/index_service.proto\x12\x0bpolyhash.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolyhash/v1/operation.proto\"\x16\n\x14GetIndexStatsRequest\"\xcb\x03\n\x15GetIndexStatsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x1b\n\x13indexed_image_count\x18\x02 \x01(\x03\x12\x1c\n\x14labelled_image_count\x18\x03 \x01(\x03\x12W\n\x14image_count_by_label\x18\x04 \x03(\x0b\x32\x39.polyhash.v1.GetIndexStatsResponse.ImageCountByLabelEntry\x12\x16\n\x0eoriginal_bytes\x18\x05 \x01(\x03\x12\x14\n\x0clengths_bits\x18\x06 \x03(\x05\x12\x0e\n\x06hasher\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x08 \x01(\t\x12\x10\n\x08sequence\x18\t \x01(\x03\x12\x12\n\ngeneration\x18\n \x01(\x03\x12+\n\ndurability\x18\x0b \x01(\x0e\x32\x17.polyhash.v1.Durability\x12\x17\n\x0ftombstone_count\x18\x0c \x01(\x03\x12\x13\n\x0b\x64\x65lta_count\x18\r \x01(\x03\x1a\x38\n\x16ImageCountByLabelEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"[\n\x13RebuildIndexRequest\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.polyhash.v1.RebuildKind\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"y\n\x0fRebuildMetadata\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.polyhash.v1.RebuildKind\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1e.polyhash.v1.OperationProgress\"Z\n\rRebuildResult\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06hasher\x18\x04 \x01(\t\"\xbf\x01\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.polyhash.v1.GenerationState\x12\x0c\n\x04note\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x18\n\x16ListGenerationsRequest\"G\n\x17ListGenerationsResponse\x12,\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x17.polyhash.v1.Generation\"+\n\x19\x41\x63tivateGenerationRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\"I\n\x1a\x41\x63tivateGenerationResponse\x12+\n\ngeneration\x18\x01 \x01(\x0b\x32\x17.polyhash.v1.Generation\"\'\n\x17PruneGenerationsRequest\x12\x0c\n\x04keep\x18\x01 \x01(\x05\"3\n\x18PruneGenerationsResponse\x12\x17\n\x0f\x64\x65leted_numbers\x18\x01 \x03(\x03\"\x14\n\x12VerifyIndexRequest\"B\n\x0eVerifyMetadata\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.polyhash.v1.OperationProgress\"\xcb\x01\n\x0cVerifyResult\x12\r\n\x05sound\x18\x01 \x01(\x08\x12,\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1a.polyhash.v1.VerifyFinding\x12\x15\n\rfinding_count\x18\x03 \x01(\x03\x12\x37\n\x07\x63hecked\x18\x04 \x03(\x0b\x32&.polyhash.v1.VerifyResult.CheckedEntry\x1a.\n\x0c\x43heckedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"A\n\rVerifyFinding\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x03 \x01(\x08*V\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44URABILITY_PROCESS\x10\x01\x12\x14\n\x10\x44URABILITY_POWER\x10\x02*\\\n\x0bRebuildKind\x12\x1c\n\x18REBUILD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12REBUILD_KIND_INDEX\x10\x01\x12\x17\n\x13REBUILD_KIND_ENCODE\x10\x02*\x8e\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16GENERATION_STATE_READY\x10\x01\x12\x1b\n\x17GENERATION_STATE_ACTIVE\x10\x02\x12 \n\x1cGENERATION_STATE_QUARANTINED\x10\x03\x32\xf4\x04\n\x0cIndexService\x12V\n\rGetIndexStats\x12!.polyhash.v1.GetIndexStatsRequest\x1a\".polyhash.v1.GetIndexStatsResponse\x12t\n\x0cRebuildIndex\x12 .polyhash.v1.RebuildIndexRequest\x1a\x1d.google.longrunning.Operation\"#\xca\x41 \n\rRebuildResult\x12\x0fRebuildMetadata\x12\\\n\x0fListGenerations\x12#.polyhash.v1.ListGenerationsRequest\x1a$.polyhash.v1.ListGenerationsResponse\x12\x65\n\x12\x41\x63tivateGeneration\x12&.polyhash.v1.ActivateGenerationRequest\x1a\'.polyhash.v1.ActivateGenerationResponse\x12_\n\x10PruneGenerations\x12$.polyhash.v1.PruneGenerationsRequest\x1a%.polyhash.v1.PruneGenerationsResponse\x12p\n\x0bVerifyIndex\x12\x1f.polyhash.v1.VerifyIndexRequest\x1a\x1d.google.longrunning.Operation\"!\xca\x41\x1e\n\x0cVerifyResult\x12\x0eVerifyMetadatab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpolyhash/v1/index_service.proto\x12\x0bpolyhash.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpolyhash/v1/operation.proto\"\x16\n\x14GetIndexStatsRequest\"\xcb\x03\n\x15GetIndexStatsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x1b\n\x13indexed_image_count\x18\x02 \x01(\x03\x12\x1c\n\x14labelled_image_count\x18\x03 \x01(\x03\x12W\n\x14image_count_by_label\x18\x04 \x03(\x0b\x32\x39.polyhash.v1.GetIndexStatsResponse.ImageCountByLabelEntry\x12\x16\n\x0eoriginal_bytes\x18\x05 \x01(\x03\x12\x14\n\x0clengths_bits\x18\x06 \x03(\x05\x12\x0e\n\x06hasher\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x08 \x01(\t\x12\x10\n\x08sequence\x18\t \x01(\x03\x12\x12\n\ngeneration\x18\n \x01(\x03\x12+\n\ndurability\x18\x0b \x01(\x0e\x32\x17.polyhash.v1.Durability\x12\x17\n\x0ftombstone_count\x18\x0c \x01(\x03\x12\x13\n\x0b\x64\x65lta_count\x18\r \x01(\x03\x1a\x38\n\x16ImageCountByLabelEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"m\n\x13RebuildIndexRequest\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.polyhash.v1.RebuildKind\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x04 \x01(\t\"y\n\x0fRebuildMetadata\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.polyhash.v1.RebuildKind\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1e.polyhash.v1.OperationProgress\"Z\n\rRebuildResult\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06hasher\x18\x04 \x01(\t\"\xbf\x01\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0e\n\x06hasher\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12+\n\x05state\x18\x05 \x01(\x0e\x32\x1c.polyhash.v1.GenerationState\x12\x0c\n\x04note\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x18\n\x16ListGenerationsRequest\"G\n\x17ListGenerationsResponse\x12,\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x17.polyhash.v1.Generation\"+\n\x19\x41\x63tivateGenerationRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\"I\n\x1a\x41\x63tivateGenerationResponse\x12+\n\ngeneration\x18\x01 \x01(\x0b\x32\x17.polyhash.v1.Generation\"\'\n\x17PruneGenerationsRequest\x12\x0c\n\x04keep\x18\x01 \x01(\x05\"3\n\x18PruneGenerationsResponse\x12\x17\n\x0f\x64\x65leted_numbers\x18\x01 \x03(\x03\"\x14\n\x12VerifyIndexRequest\"B\n\x0eVerifyMetadata\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1e.polyhash.v1.OperationProgress\"\xcb\x01\n\x0cVerifyResult\x12\r\n\x05sound\x18\x01 \x01(\x08\x12,\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1a.polyhash.v1.VerifyFinding\x12\x15\n\rfinding_count\x18\x03 \x01(\x03\x12\x37\n\x07\x63hecked\x18\x04 \x03(\x0b\x32&.polyhash.v1.VerifyResult.CheckedEntry\x1a.\n\x0c\x43heckedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"A\n\rVerifyFinding\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x61mage\x18\x03 \x01(\x08*V\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44URABILITY_PROCESS\x10\x01\x12\x14\n\x10\x44URABILITY_POWER\x10\x02*v\n\x0bRebuildKind\x12\x1c\n\x18REBUILD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12REBUILD_KIND_INDEX\x10\x01\x12\x17\n\x13REBUILD_KIND_ENCODE\x10\x02\x12\x18\n\x14REBUILD_KIND_EXTRACT\x10\x03*\x8e\x01\n\x0fGenerationState\x12 \n\x1cGENERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16GENERATION_STATE_READY\x10\x01\x12\x1b\n\x17GENERATION_STATE_ACTIVE\x10\x02\x12 \n\x1cGENERATION_STATE_QUARANTINED\x10\x03\x32\xf4\x04\n\x0cIndexService\x12V\n\rGetIndexStats\x12!.polyhash.v1.GetIndexStatsRequest\x1a\".polyhash.v1.GetIndexStatsResponse\x12t\n\x0cRebuildIndex\x12 .polyhash.v1.RebuildIndexRequest\x1a\x1d.google.longrunning.Operation\"#\xca\x41 \n\rRebuildResult\x12\x0fRebuildMetadata\x12\\\n\x0fListGenerations\x12#.polyhash.v1.ListGenerationsRequest\x1a$.polyhash.v1.ListGenerationsResponse\x12\x65\n\x12\x41\x63tivateGeneration\x12&.polyhash.v1.ActivateGenerationRequest\x1a\'.polyhash.v1.ActivateGenerationResponse\x12_\n\x10PruneGenerations\x12$.polyhash.v1.PruneGenerationsRequest\x1a%.polyhash.v1.PruneGenerationsResponse\x12p\n\x0bVerifyIndex\x12\x1f.polyhash.v1.VerifyIndexRequest\x1a\x1d.google.longrunning.Operation\"!\xca\x41\x1e\n\x0cVerifyResult\x12\x0eVerifyMetadatab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,12 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXSERVICE'].methods_by_name['RebuildIndex']._serialized_options = b'\312A \n\rRebuildResult\022\017RebuildMetadata'
   _globals['_INDEXSERVICE'].methods_by_name['VerifyIndex']._loaded_options = None
   _globals['_INDEXSERVICE'].methods_by_name['VerifyIndex']._serialized_options = b'\312A\036\n\014VerifyResult\022\016VerifyMetadata'
-  _globals['_DURABILITY']._serialized_start=1811
-  _globals['_DURABILITY']._serialized_end=1897
-  _globals['_REBUILDKIND']._serialized_start=1899
-  _globals['_REBUILDKIND']._serialized_end=1991
-  _globals['_GENERATIONSTATE']._serialized_start=1994
-  _globals['_GENERATIONSTATE']._serialized_end=2136
+  _globals['_DURABILITY']._serialized_start=1829
+  _globals['_DURABILITY']._serialized_end=1915
+  _globals['_REBUILDKIND']._serialized_start=1917
+  _globals['_REBUILDKIND']._serialized_end=2035
+  _globals['_GENERATIONSTATE']._serialized_start=2038
+  _globals['_GENERATIONSTATE']._serialized_end=2180
   _globals['_GETINDEXSTATSREQUEST']._serialized_start=147
   _globals['_GETINDEXSTATSREQUEST']._serialized_end=169
   _globals['_GETINDEXSTATSRESPONSE']._serialized_start=172
@@ -55,35 +55,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETINDEXSTATSRESPONSE_IMAGECOUNTBYLABELENTRY']._serialized_start=575
   _globals['_GETINDEXSTATSRESPONSE_IMAGECOUNTBYLABELENTRY']._serialized_end=631
   _globals['_REBUILDINDEXREQUEST']._serialized_start=633
-  _globals['_REBUILDINDEXREQUEST']._serialized_end=724
-  _globals['_REBUILDMETADATA']._serialized_start=726
-  _globals['_REBUILDMETADATA']._serialized_end=847
-  _globals['_REBUILDRESULT']._serialized_start=849
-  _globals['_REBUILDRESULT']._serialized_end=939
-  _globals['_GENERATION']._serialized_start=942
-  _globals['_GENERATION']._serialized_end=1133
-  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1135
-  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1159
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1161
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=1232
-  _globals['_ACTIVATEGENERATIONREQUEST']._serialized_start=1234
-  _globals['_ACTIVATEGENERATIONREQUEST']._serialized_end=1277
-  _globals['_ACTIVATEGENERATIONRESPONSE']._serialized_start=1279
-  _globals['_ACTIVATEGENERATIONRESPONSE']._serialized_end=1352
-  _globals['_PRUNEGENERATIONSREQUEST']._serialized_start=1354
-  _globals['_PRUNEGENERATIONSREQUEST']._serialized_end=1393
-  _globals['_PRUNEGENERATIONSRESPONSE']._serialized_start=1395
-  _globals['_PRUNEGENERATIONSRESPONSE']._serialized_end=1446
-  _globals['_VERIFYINDEXREQUEST']._serialized_start=1448
-  _globals['_VERIFYINDEXREQUEST']._serialized_end=1468
-  _globals['_VERIFYMETADATA']._serialized_start=1470
-  _globals['_VERIFYMETADATA']._serialized_end=1536
-  _globals['_VERIFYRESULT']._serialized_start=1539
-  _globals['_VERIFYRESULT']._serialized_end=1742
-  _globals['_VERIFYRESULT_CHECKEDENTRY']._serialized_start=1696
-  _globals['_VERIFYRESULT_CHECKEDENTRY']._serialized_end=1742
-  _globals['_VERIFYFINDING']._serialized_start=1744
-  _globals['_VERIFYFINDING']._serialized_end=1809
-  _globals['_INDEXSERVICE']._serialized_start=2139
-  _globals['_INDEXSERVICE']._serialized_end=2767
+  _globals['_REBUILDINDEXREQUEST']._serialized_end=742
+  _globals['_REBUILDMETADATA']._serialized_start=744
+  _globals['_REBUILDMETADATA']._serialized_end=865
+  _globals['_REBUILDRESULT']._serialized_start=867
+  _globals['_REBUILDRESULT']._serialized_end=957
+  _globals['_GENERATION']._serialized_start=960
+  _globals['_GENERATION']._serialized_end=1151
+  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1153
+  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1177
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1179
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=1250
+  _globals['_ACTIVATEGENERATIONREQUEST']._serialized_start=1252
+  _globals['_ACTIVATEGENERATIONREQUEST']._serialized_end=1295
+  _globals['_ACTIVATEGENERATIONRESPONSE']._serialized_start=1297
+  _globals['_ACTIVATEGENERATIONRESPONSE']._serialized_end=1370
+  _globals['_PRUNEGENERATIONSREQUEST']._serialized_start=1372
+  _globals['_PRUNEGENERATIONSREQUEST']._serialized_end=1411
+  _globals['_PRUNEGENERATIONSRESPONSE']._serialized_start=1413
+  _globals['_PRUNEGENERATIONSRESPONSE']._serialized_end=1464
+  _globals['_VERIFYINDEXREQUEST']._serialized_start=1466
+  _globals['_VERIFYINDEXREQUEST']._serialized_end=1486
+  _globals['_VERIFYMETADATA']._serialized_start=1488
+  _globals['_VERIFYMETADATA']._serialized_end=1554
+  _globals['_VERIFYRESULT']._serialized_start=1557
+  _globals['_VERIFYRESULT']._serialized_end=1760
+  _globals['_VERIFYRESULT_CHECKEDENTRY']._serialized_start=1714
+  _globals['_VERIFYRESULT_CHECKEDENTRY']._serialized_end=1760
+  _globals['_VERIFYFINDING']._serialized_start=1762
+  _globals['_VERIFYFINDING']._serialized_end=1827
+  _globals['_INDEXSERVICE']._serialized_start=2183
+  _globals['_INDEXSERVICE']._serialized_end=2811
 # @@protoc_insertion_point(module_scope)

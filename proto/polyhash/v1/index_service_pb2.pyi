@@ -57,6 +57,8 @@ class _RebuildKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildKi
     """The indexes, from the codes in the catalog. Frees the room of deleted images."""
     REBUILD_KIND_ENCODE: _RebuildKind.ValueType  # 2
     """The codes, from the embeddings in the catalog, with another hasher."""
+    REBUILD_KIND_EXTRACT: _RebuildKind.ValueType  # 3
+    """The embeddings, from the originals, with another backbone, and the codes from these."""
 
 class RebuildKind(_RebuildKind, metaclass=_RebuildKindEnumTypeWrapper):
     """What a rebuild computes anew."""
@@ -67,6 +69,8 @@ REBUILD_KIND_INDEX: RebuildKind.ValueType  # 1
 """The indexes, from the codes in the catalog. Frees the room of deleted images."""
 REBUILD_KIND_ENCODE: RebuildKind.ValueType  # 2
 """The codes, from the embeddings in the catalog, with another hasher."""
+REBUILD_KIND_EXTRACT: RebuildKind.ValueType  # 3
+"""The embeddings, from the originals, with another backbone, and the codes from these."""
 Global___RebuildKind: _TypeAlias = RebuildKind  # noqa: Y015
 
 class _GenerationState:
@@ -217,24 +221,32 @@ class RebuildIndexRequest(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     HASHER_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    BACKBONE_FIELD_NUMBER: _builtins.int
     kind: Global___RebuildKind.ValueType
     """What to compute anew."""
     hasher: _builtins.str
     """The hasher to go over to: identity `NAME@HEX12` of one that the store knows. At most 1,024 characters. Required for
-    REBUILD_KIND_ENCODE, which alone takes one.
+    REBUILD_KIND_ENCODE. For REBUILD_KIND_EXTRACT one that was fitted on embeddings of `backbone`; without it one is fitted, of
+    the lengths of the one in use. Other kinds take none.
     """
     note: _builtins.str
     """Why it is rebuilt, kept with the generation. At most 1,024 characters."""
+    backbone: _builtins.str
+    """The backbone to go over to: identity `NAME@HEX12` of one that the store knows, or what the server's `--backbone` takes:
+    `descriptor`, a folder on the server, or a hub name OWNER/MODEL. At most 1,024 characters. Required for
+    REBUILD_KIND_EXTRACT, which alone takes one.
+    """
     def __init__(
         self,
         *,
         kind: Global___RebuildKind.ValueType = ...,
         hasher: _builtins.str = ...,
         note: _builtins.str = ...,
+        backbone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hasher", b"hasher", "kind", b"kind", "note", b"note"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "hasher", b"hasher", "kind", b"kind", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,7 +104,7 @@ class IndexServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivateGeneration(self, request, context):
-        """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+        """Uses another generation, its hasher and its backbone, from now on; an older one too. What changed since it was built is added before
         it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
         it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
         """

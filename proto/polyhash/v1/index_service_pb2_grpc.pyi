@@ -51,7 +51,7 @@ class IndexServiceStub:
     ListGenerations: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.ListGenerationsRequest, _index_service_pb2.ListGenerationsResponse]
     """Returns all generations that are known, oldest first. There are few: old ones are deleted."""
     ActivateGeneration: _grpc.UnaryUnaryMultiCallable[_index_service_pb2.ActivateGenerationRequest, _index_service_pb2.ActivateGenerationResponse]
-    """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+    """Uses another generation, its hasher and its backbone, from now on; an older one too. What changed since it was built is added before
     it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
     it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
     """
@@ -88,7 +88,7 @@ class IndexServiceAsyncStub(IndexServiceStub):
     ListGenerations: _aio.UnaryUnaryMultiCallable[_index_service_pb2.ListGenerationsRequest, _index_service_pb2.ListGenerationsResponse]  # type: ignore[assignment]
     """Returns all generations that are known, oldest first. There are few: old ones are deleted."""
     ActivateGeneration: _aio.UnaryUnaryMultiCallable[_index_service_pb2.ActivateGenerationRequest, _index_service_pb2.ActivateGenerationResponse]  # type: ignore[assignment]
-    """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+    """Uses another generation, its hasher and its backbone, from now on; an older one too. What changed since it was built is added before
     it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
     it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
     """
@@ -146,7 +146,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _index_service_pb2.ActivateGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_index_service_pb2.ActivateGenerationResponse, _abc.Awaitable[_index_service_pb2.ActivateGenerationResponse]]:
-        """Uses another generation, and its hasher, from now on; an older one too. What changed since it was built is added before
+        """Uses another generation, its hasher and its backbone, from now on; an older one too. What changed since it was built is added before
         it is used. NOT_FOUND when there is none of this number, FAILED_PRECONDITION when it is quarantined, DATA_LOSS when
         it turns out to be damaged, ABORTED while a rebuild, another activation or a pruning is running.
         """
