@@ -20,6 +20,7 @@ class FolderOriginals:
     def __init__(self, folder: Path, *, disk: Disk = DISK) -> None:
         self._folder = folder
         self._disk = disk
+        self._synced: set[Path] = set()  # at most 256 folders
 
     def put(self, digest: bytes, content: bytes) -> None:
         """See `Originals.put`.
@@ -30,6 +31,11 @@ class FolderOriginals:
         path = self._path(digest)
         with _our_errors(path, "written"):
             if path.exists():
+                if (
+                    path.parent not in self._synced
+                ):  # a process that was killed may have left the name unsynced
+                    self._disk.sync_folder(path.parent)
+                    self._synced.add(path.parent)
                 return
             if not path.parent.exists():
                 self._disk.make_folder(path.parent)

@@ -1,11 +1,13 @@
 """Copies of originals: the same bytes or a clear error."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashing.durable_file import Disk
 from service.errors import DataLossError, NotFoundError, UnavailableError
 from service.storage.originals import FolderOriginals
 from tests.contracts.fakes import MemoryOriginals
@@ -81,3 +83,20 @@ def test_a_disk_that_refuses_is_told(originals, tmp_path):
         originals.put(sha256(b"x"), b"x")
     with pytest.raises(UnavailableError, match=r"copy .* cannot be read now"):
         originals.get(sha256(b"x"))
+
+
+def test_a_copy_that_another_process_left_is_synced_before_it_counts(tmp_path, originals):
+    class Watched(Disk):
+        def __init__(self) -> None:
+            self.synced: list[Path] = []
+
+        def sync_folder(self, folder: Path) -> None:
+            self.synced.append(folder)
+            super().sync_folder(folder)
+
+    originals.put(sha256(b"one"), b"one")  # by a process that may have been killed before it synced the name
+    disk = Watched()
+    later = FolderOriginals(tmp_path / "originals", disk=disk)
+    for _ in range(3):
+        later.put(sha256(b"one"), b"one")
+    assert disk.synced == [tmp_path / "originals" / sha256(b"one").hex()[:2]]
