@@ -6,15 +6,17 @@ stay, files without a row in the catalog are deleted by the next rebuild.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_all
 
 from service.errors import DataLossError, NotFoundError, PreconditionError
 from service.ports import Backbone, Catalog, Generations, Hasher, Workers
-from service.records import GenerationRow, GenerationState, ModelKind, RecordChunk
+from service.records import BuiltGeneration, GenerationRow, GenerationState, ModelKind, RecordChunk
 from service.usecases.extraction import extract_lacking
 from service.usecases.gallery import Gallery
 from service.usecases.loading import put_aside, replay
 from service.usecases.snapshot import IndexFactory, Snapshot
-from service.usecases.waiting import Report, wait
+from service.usecases.waiting import POLL_S, Report, wait
 
 KEPT = 3  # generations, the active one among them
 FIT_SEED = 0
@@ -56,6 +58,7 @@ class Rebuilder:
         self._index_factory = index_factory
         self._kept = kept
         self._last_number = 0
+        self._building: Future[BuiltGeneration] | None = None
 
     def rebuild(
         self, *, report: Report, hasher: str | None = None, backbone: str | None = None, note: str = ""
@@ -79,6 +82,7 @@ class Rebuilder:
         """
         embedder = self._find_backbone(backbone) if backbone else self._gallery.state.backbone
         chosen = self._given(hasher, embedder) if hasher else self._gallery.snapshot.hasher
+        self._let_cancelled_end(report)
         self._generations.clean([row.number for row in self._catalog.generations()])
         if backbone:
             self._extract(embedder, report)
@@ -86,10 +90,8 @@ class Rebuilder:
         self._encode(model, report)
         number = self._next_number()
         report("building", 0, 1)
-        built = wait(
-            self._workers.build_generation(number, hasher=model.identity),
-            lambda: report("building", 0, 1),
-        )
+        self._building = self._workers.build_generation(number, hasher=model.identity)
+        built = wait(self._building, lambda: report("building", 0, 1))
         self._catalog.register_generation(
             number,
             hasher=model.identity,
@@ -226,6 +228,12 @@ class Rebuilder:
                 return
             self._extract(embedder, report)
             self._encode(model, report)
+
+    def _let_cancelled_end(self, report: Report) -> None:
+        """Wait for a build that was cancelled while it ran: it is still writing what `clean` would delete."""
+        while self._building is not None and not self._building.done():
+            report("waiting for a cancelled build", 0, 1)
+            wait_for_all([self._building], timeout=POLL_S)
 
     def _next_number(self) -> int:
         """Return a number above all others, also above that of work which was cancelled and may still be writing its files."""
