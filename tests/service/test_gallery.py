@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from service.errors import NotFoundError, PreconditionError, UnavailableError
-from service.records import ModelKind
 from service.usecases.filters import ImageFilter, ScoreRange
-from service.usecases.queries import CodeQuery, SearchRequest
-from service.usecases.query_encoder import QueryEncoder
-from service.usecases.search import Searcher
-from service.vision.images import decode_image
 from tests.contracts.echoes import (
     RECORD_BYTES,
     EchoHasher,
@@ -24,39 +19,14 @@ from tests.contracts.fakes import (
     new_gallery,
 )
 from tests.contracts.memory_catalog import MemoryCatalog
-from tests.service.sql_catalog import opened
-
-ZEROS, ONES = bytes(RECORD_BYTES), bytes([255] * RECORD_BYTES)
+from tests.service.echo_gallery import ONES, ZEROS, empty_catalog, found
 
 
 @pytest.fixture(params=["memory", "sql"])
 def catalog(request, tmp_path):
     """An empty catalog that uses the echo hasher."""
-    if request.param == "memory":
-        yield registered(MemoryCatalog())
-    else:
-        with opened(tmp_path / "catalog.sqlite") as found:
-            yield registered(found)
-
-
-def registered(catalog, *hashers):
-    """Return a catalog that knows the backbone and these hashers, and uses the first."""
-    hashers = hashers or (EchoHasher(),)
-    catalog.register_model(FakeBackbone.identity, ModelKind.BACKBONE, path="", metadata={})
-    for hasher in hashers:
-        catalog.register_model(hasher.identity, ModelKind.HASHER, path="", metadata={})
-    catalog.activate_model(hashers[0].identity)
-    return catalog
-
-
-def searcher_over(gallery):
-    return Searcher(gallery, QueryEncoder(decode=decode_image))
-
-
-def found(gallery, code, **more):
-    """Return (distance, id) pairs of the nearest to a code or record."""
-    answer = searcher_over(gallery).search(SearchRequest(query=CodeQuery(code=code), **{"k": 100, **more}))
-    return [(hit.distance, hit.image_id) for hit in answer.hits]
+    with empty_catalog(request.param, tmp_path) as empty:
+        yield empty
 
 
 def ids(gallery, **conditions):
