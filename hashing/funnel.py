@@ -1,102 +1,33 @@
-"""How deep the funnel must look: how many candidates a short code has to propose, so that the longest code's answer is kept.
+"""The funnel: the shortest codes and distances to centres say which longest codes can be near, and only these are compared.
 
-In: an index of records. Out: a `FunnelPlan`, measured on its own codes; as JSON values and back.
-Leaves searching to `index_records`, and knows no FAISS.
+In: codes of two lengths by row; then queries by the longest. Out: exactly the nearest rows, or nothing where comparing all is
+cheaper. Leaves rows that came later to `index_records`, and knows no FAISS.
 
-Theory of operation. The k nearest by the longest code are all found if each is among the candidates, so the candidates needed
-are a high quantile of their ranks by the short code. Half of the sampled images set it, the other half check it. What was
-measured holds for queries whose neighbours are as near as those of the sample; `reach` tells a search when they are not
-(a stranger's query, a filter that leaves only distant images), so that it looks at all codes instead.
+Theory of operation. Rows whose shortest codes agree form a cell; rare ones join the nearest frequent one. A cell has a centre,
+the majority of its longest codes, and its rows are ordered by their distance to it. By the triangle inequality a row at
+distance d from its centre is at least |d - e| from a query at distance e from that centre. So once k rows within t are known,
+only rows with |d - e| <= t can take their place: in every cell one run of consecutive rows. Codes learned from labels are alike
+in many images; copies of a centre come first in their cell, their distance is e without a look, and k of them are enough.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, final
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Float64, Int64, UInt, UInt8, UInt16, UInt32, UInt64
 
-from hashing.index import Neighbours
-from hashing.index_bucket import MAX_BUCKET_BITS
-from hashing.index_nearest import take_nearest
-from hashing.layout import CodeLayout
+from hashing.index import REMOVED, Neighbours
 
-MEASURED_K = (10, 100, 1000)  # one neighbour of each image is too few to measure by
-FIRST_LOOK = 16  # images that may show that no funnel pays
-GROWTH = 1.5  # of the candidates, where the check finds them too few
+N_CELLS = 1024  # twice as many look at a sixth less, and cost as much more to go through
+VOTERS = 64  # rows of a cell that its centre is the majority of
+N_NEAREST, INNER = 16, 128  # cells, and of them as many innermost rows as are looked at first
+FIRST_LOOK = 0.6  # of the distance known to be enough: most often nothing is found beyond
+COST_OF_ROWS = 12  # a row that is looked at costs as much as this many rows of a scan
+CHUNK = 1 << 15  # rows at a time, so that what is computed of them stays in the cache
 
-# Costs in rows of 8 bytes that FAISS scans in the same time (1.3 to 1.7 ns at a million rows).
-COST_PER_BIT = 1 / 256  # of a longer row; up to 128 bits they hardly differ
-COST_PER_CANDIDATE = 25.0  # proposed by a table, sorted, gathered and counted
-COST_PER_WALK = 30_000.0  # the table's rings, whatever they hold
-COST_OF_DEPTH = 2.0  # a scan that returns thousands takes twice as long as one that returns ten
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunnelDepth:
-    """What k neighbours need.
-
-    Attributes:
-        candidates: How many the short code proposes.
-        reach: Largest distance in bits of the k-th neighbour by the longest code for which that was measured.
-        recall: Share of the k nearest by the longest code that were found, over images that did not set `candidates`.
-    """
-
-    candidates: int
-    reach: int
-    recall: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunnelPlan:
-    """Which length proposes how many, measured on one gallery.
-
-    Attributes:
-        short_bits: Length that proposes, or None where looking at all longest codes is cheaper for every k.
-        long_bits: Length that ranks them.
-        n_rows: How many live images it was measured on.
-        depths: What k neighbours need, for those k of `MEASURED_K` where it pays.
-    """
-
-    short_bits: int | None
-    long_bits: int
-    n_rows: int
-    depths: Mapping[int, FunnelDepth]
-
-    def depth(self, k: int, n_rows: int) -> FunnelDepth | None:
-        """Return what k neighbours among `n_rows` live images need; None where looking at all of them is cheaper.
-
-        As many images in the same space lie around a query in proportion, so candidates scale with the gallery.
-        """
-        measured_k = min((known for known in self.depths if known >= k), default=None)
-        if self.short_bits is None or measured_k is None:
-            return None
-        depth = self.depths[measured_k]
-        candidates = max(k, math.ceil(depth.candidates * n_rows / self.n_rows))
-        if _cost(self.short_bits, n_rows, candidates) >= _flat_cost(self.long_bits, n_rows):
-            return None
-        return FunnelDepth(candidates=candidates, reach=depth.reach, recall=depth.recall)
-
-    def candidates(self, k: int, n_rows: int) -> int | None:
-        """Return how many candidates k neighbours among `n_rows` live images need; None for all."""
-        depth = self.depth(k, n_rows)
-        return None if depth is None else depth.candidates
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values."""
-        return asdict(self) | {"depths": [{"k": k, **asdict(depth)} for k, depth in self.depths.items()]}
-
-    @classmethod
-    def from_json(cls, plan: Mapping[str, Any]) -> "FunnelPlan":
-        """Return the plan of `to_json`'s values."""
-        depths = {
-            depth["k"]: FunnelDepth(
-                candidates=depth["candidates"], reach=depth["reach"], recall=depth["recall"]
-            )
-            for depth in plan["depths"]
-        }
-        return cls(**{**plan, "depths": depths})
+Rows = Int64[np.ndarray, " _m"]
+Measure = Callable[[UInt8[np.ndarray, " bytes"], Rows], UInt16[np.ndarray, " _m"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,129 +35,224 @@ class FunnelAnswer:
     """Answer to one query by two lengths.
 
     Attributes:
-        neighbours: Hits with their distances by the longest length.
-        lengths: Lengths in bits that were used, the one that proposed first.
-        n_candidates: How many rows the short length proposed; 0 if it was not asked.
-        exact: Whether these are surely the nearest by the longest length: every selected row was ranked by it.
+        neighbours: Exactly the nearest by the longest length.
+        lengths: Lengths in bits that were used, the one that says where to look first.
+        n_compared: How many longest codes were compared.
     """
 
     neighbours: Neighbours
     lengths: tuple[int, ...]
-    n_candidates: int
-    exact: bool
+    n_compared: int
 
 
-@runtime_checkable  # so that shape checks in tests can tell an index
-class Scannable(Protocol):
-    """What planning needs of a `RecordIndex`."""
+class Found(NamedTuple):
+    """The nearest rows of a funnel.
 
-    @property
-    def layout(self) -> CodeLayout:
-        """Which bytes of a record hold which code."""
-        ...
-
-    def records(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m record_bytes"]:
-        """Return the records of these rows."""
-        ...
-
-    def scan(
-        self, code: UInt8[np.ndarray, " bytes"], *, bits: int
-    ) -> tuple[Int64[np.ndarray, " m"], Int32[np.ndarray, " m"]]:
-        """Return all live rows, ascending, and their distances."""
-        ...
-
-
-def plan_funnel(
-    index: Scannable, *, rng: np.random.Generator, recall: float = 0.99, n_queries: int = 64
-) -> FunnelPlan:
-    """Measure how many candidates are needed on an index that nobody writes to meanwhile.
-
-    Args:
-        index: Codes of all lengths.
-        rng: Draws the images that are asked for.
-        recall: Least mean share of the k nearest by the longest code that must be found.
-        n_queries: How many images set the candidates, and again as many check them.
+    Attributes:
+        neighbours: The hits in the order (distance, row).
+        n_looked: How many rows were compared.
     """
-    layout = index.layout
-    long_bits = layout.lengths[-1]
-    live, _ = index.scan(np.zeros(long_bits // 8, dtype=np.uint8), bits=long_bits)
-    flat = _flat_cost(long_bits, len(live))
-    worth = [bits for bits in layout.lengths[:-1] if _cost(bits, len(live), 1) < flat]
-    best = FunnelPlan(short_bits=None, long_bits=long_bits, n_rows=len(live), depths={})
-    if not worth:
-        return best
-    drawn = rng.choice(live, min(2 * n_queries, len(live)), replace=False)
-    samples = [_sample(index, int(row), worth) for row in drawn[:FIRST_LOOK]]
-    if not any(_may_pay(samples, bits, k, n_rows=len(live), flat=flat) for bits in worth for k in MEASURED_K):
-        return best  # as for random codes; looking at all samples would take long to say the same
-    samples += [_sample(index, int(row), worth) for row in drawn[FIRST_LOOK:]]
-    reached = np.stack([sample.distances for sample in samples])
-    least = flat * len(MEASURED_K)
-    for bits in worth:
-        ranks = np.stack([sample.ranks[bits] for sample in samples])
-        depths, cost = {}, 0.0
-        for k in MEASURED_K:
-            depth = _depth(ranks[:, :k], int(reached[:, :k].max()), recall)
-            cost_k = _cost(bits, len(live), max(k, depth.candidates))
-            if ranks.shape[1] >= k and cost_k < flat:
-                depths[k] = depth
-            cost += min(cost_k, flat)
-        if depths and cost < least:
-            best = FunnelPlan(short_bits=bits, long_bits=long_bits, n_rows=len(live), depths=depths)
-            least = cost
-    return best
+
+    neighbours: Neighbours
+    n_looked: int
 
 
-def _may_pay(samples: "list[_Sample]", bits: int, k: int, *, n_rows: int, flat: float) -> bool:
-    """Tell whether half of the neighbours are found at less than the cost of looking at everything."""
-    candidates = int(np.median([sample.ranks[bits][:k] for sample in samples]))
-    return _cost(bits, n_rows, candidates) < flat
+class _Runs(NamedTuple):
+    """Consecutive places in the order of cells."""
+
+    starts: Int64[np.ndarray, " runs"]
+    sizes: Int64[np.ndarray, " runs"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sample:
-    """The nearest others of one image by the longest code: their distances, and their ranks by shorter codes."""
+@final
+class Funnel:
+    """The rows of one gallery in cells. It never changes but for `n_removed`, so any number of threads may search."""
 
-    distances: Int32[np.ndarray, " k"]
-    ranks: Mapping[int, Int64[np.ndarray, " k"]]
+    def __init__(
+        self,
+        centres: UInt8[np.ndarray, "cells bytes"],
+        order: UInt32[np.ndarray, " n"],
+        bounds: UInt32[np.ndarray, " bounds"],
+        n_rows: int,
+    ) -> None:
+        """Take the rows cell by cell, nearest to the centre first, and where each distance of each cell begins."""
+        self.n_rows = n_rows
+        self.n_removed = 0  # of the rows in `order`, since; written by the index
+        self._order, self._bounds = order, bounds
+        self._words = np.ascontiguousarray(_words(centres).T)
+        self._bits = 8 * centres.shape[1]
+        self._first = np.arange(len(centres)) * (self._bits + 1)  # of each cell in `bounds`
+        self._n_copies = (bounds[self._first + 1] - bounds[self._first]).astype(np.int64)
+
+    @classmethod
+    def of(
+        cls, short: UInt[np.ndarray, " n"], long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]], live: Rows
+    ) -> "Funnel":
+        """Put rows into cells.
+
+        Args:
+            short: The shortest codes of all rows as numbers.
+            long: Returns the longest codes of rows.
+            live: The rows to put in, ascending, one at least.
+        """
+        values = short[live]
+        by_value = live[np.argsort(values, kind="stable")]
+        frequent, cell_of = _cells(values)
+        centres = _centres(short, by_value, frequent, long)
+        cells = cell_of[values]
+        distances = np.empty(len(live), dtype=np.uint16)
+        for start in range(0, len(live), CHUNK):
+            part = slice(start, start + CHUNK)
+            differing = np.bitwise_count(_words(long(live[part])) ^ _words(centres).take(cells[part], axis=0))
+            distances[part] = differing.sum(axis=1, dtype=np.uint16)
+        nearest_first = np.argsort(distances, kind="stable")
+        order = nearest_first[np.argsort(cells[nearest_first], kind="stable")]
+        n_distances = 8 * centres.shape[1] + 1
+        held = np.bincount(
+            cells.astype(np.int64) * n_distances + distances, minlength=len(centres) * n_distances
+        )
+        bounds = np.concatenate([[0], np.cumsum(held)]).astype(np.uint32)
+        return cls(centres, live[order].astype(np.uint32), bounds, len(short))
+
+    def nearest(
+        self, query: UInt8[np.ndarray, " bytes"], *, k: int, reach: int, measure: Measure
+    ) -> Found | None:
+        """Return the k nearest rows that are not removed.
+
+        Args:
+            query: A code of the longest length.
+            k: How many at most, >= 1.
+            reach: Largest distance in bits that counts (inclusive).
+            measure: Returns the distances of the query to the codes in rows; `REMOVED` for removed rows.
+
+        Returns:
+            Exactly those, or None where comparing all codes costs less, or rows were removed meanwhile.
+        """
+        n_removed = self.n_removed
+        enough = k + n_removed  # so many rows hold k that are not removed
+        to_centres = self._to_centres(query)
+        reach = min(reach, _kth(np.bincount(to_centres, weights=self._n_copies), enough))
+        reach = min(reach, _kth_of(measure(query, self._inner(to_centres, max(INNER, k))), k))
+        rows, distances = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint16)
+        n_looked, seen = 0, -1
+        for sight in (int(FIRST_LOOK * reach), reach):
+            if seen >= reach:
+                break
+            runs = self._runs(to_centres, seen + 1, min(sight, reach), enough)
+            n_looked += int(runs.sizes.sum())
+            if n_looked * COST_OF_ROWS > self.n_rows:
+                return None
+            looked = self._rows(runs)
+            measured = measure(query, looked)
+            near = np.flatnonzero(measured <= reach)
+            rows, distances = (
+                np.concatenate([rows, looked[near]]),
+                np.concatenate([distances, measured[near]]),
+            )
+            reach, seen = min(reach, _kth(np.bincount(distances), k)), sight
+        if self.n_removed != n_removed:
+            return None
+        near = np.flatnonzero(distances <= reach)
+        rows, distances = rows[near], distances[near]
+        first = np.lexsort((rows, distances))[:k]
+        return Found(Neighbours(rows=rows[first], distances=distances[first].astype(np.int32)), n_looked)
+
+    def _to_centres(self, query: UInt8[np.ndarray, " bytes"]) -> Int64[np.ndarray, " cells"]:
+        distances = np.zeros(self._words.shape[1], dtype=np.int64)
+        for column, word in zip(self._words, _words(query[None])[0], strict=True):
+            distances += np.bitwise_count(column ^ word)
+        return distances
+
+    def _inner(self, to_centres: Int64[np.ndarray, " cells"], n: int) -> Rows:
+        """Return n rows of the nearest cells, innermost first, or fewer if these few have no more."""
+        n_nearest = min(N_NEAREST, len(to_centres))
+        nearest = np.argpartition(to_centres, n_nearest - 1)[:n_nearest]
+        nearest = nearest[np.argsort(to_centres[nearest])]
+        starts = self._bounds[self._first[nearest]].astype(np.int64)
+        held = np.cumsum(self._bounds[self._first[nearest] + self._bits + 1] - starts)
+        return self._rows(_Runs(starts, np.diff(np.minimum(held, n), prepend=0)))
+
+    def _runs(self, to_centres: Int64[np.ndarray, " cells"], low: int, high: int, enough: int) -> _Runs:
+        """Return the rows that are between `low` and `high` from the query at least, by their distances to centres."""
+        inner = np.maximum(to_centres - high, 0)
+        outer = np.minimum(to_centres + high, self._bits)
+        if low == 0:
+            runs = self._between(inner, outer)
+        else:
+            below = self._between(inner, np.maximum(to_centres - low, -1))
+            above = self._between(np.minimum(to_centres + low, self._bits + 1), outer)
+            runs = _Runs(*(np.concatenate(pair) for pair in zip(below, above, strict=True)))
+            inner = np.concatenate([inner, to_centres + low])  # no copies in those above
+        copied = np.flatnonzero((inner == 0) & (runs.sizes > 0))
+        copied = copied[self._n_copies[copied % len(to_centres)] > enough]
+        if not len(copied):
+            return runs
+        runs.starts[copied] += self._n_copies[copied % len(to_centres)]
+        runs.sizes[copied] -= self._n_copies[copied % len(to_centres)]
+        starts = self._bounds[self._first[copied % len(to_centres)]].astype(np.int64)
+        return _Runs(
+            np.concatenate([runs.starts, starts]),
+            np.concatenate([runs.sizes, np.full(len(copied), enough)]),
+        )
+
+    def _between(self, inner: Int64[np.ndarray, " cells"], outer: Int64[np.ndarray, " cells"]) -> _Runs:
+        """Return the rows of each cell at these distances from its centre, both inclusive."""
+        starts = self._bounds[self._first + inner].astype(np.int64)
+        return _Runs(starts, np.maximum(self._bounds[self._first + outer + 1] - starts, 0))
+
+    def _rows(self, runs: _Runs) -> Rows:
+        ends = np.cumsum(runs.sizes)
+        places = np.repeat(runs.starts - ends + runs.sizes, runs.sizes)
+        places += np.arange(len(places))
+        rows: Rows = self._order.take(places).astype(np.int64)
+        return rows
 
 
-def _sample(index: Scannable, row: int, lengths: list[int]) -> _Sample:
-    layout = index.layout
-    codes = layout.split(index.records(np.array([row])))
-    rows, distances = index.scan(codes[layout.lengths[-1]][0], bits=layout.lengths[-1])
-    longest = distances.astype(np.uint16)
-    longest[np.searchsorted(rows, row)] = np.iinfo(np.uint16).max  # itself comes last
-    nearest = take_nearest(rows, longest, k=min(max(MEASURED_K), len(rows) - 1))
-    at = np.searchsorted(rows, nearest.rows)
-    ranks = {}
-    for bits in lengths:
-        _, short = index.scan(codes[bits][0], bits=bits)
-        near = np.flatnonzero(short <= short[at].max(initial=0))  # nobody beyond can come before one of them
-        rank = np.empty(len(near), dtype=np.int64)
-        rank[np.argsort(short[near].astype(np.uint16), kind="stable")] = np.arange(len(near))
-        ranks[bits] = rank[np.searchsorted(near, at)]
-    return _Sample(distances=nearest.distances, ranks=ranks)
+def _words(codes: UInt8[np.ndarray, "n bytes"]) -> UInt[np.ndarray, "n _words"]:
+    """Return codes as the widest numbers that they are made of."""
+    width = next(width for width in (8, 4, 2, 1) if codes.shape[1] % width == 0)
+    words: UInt64[np.ndarray, "n _words"] = np.ascontiguousarray(codes).view(f"u{width}")
+    return words
 
 
-def _depth(ranks: Int64[np.ndarray, "n k"], reach: int, recall: float) -> FunnelDepth:
-    """Return the candidates that keep this share, set by one half of the images and checked by the other."""
-    setting, checking = ranks[::2], ranks[1::2]
-    # Half of the misses allowed, as another draw of images will miss a little more.
-    candidates = 1 + int(np.quantile(setting, (1 + recall) / 2, method="higher"))
-    while True:
-        found = np.mean(checking < candidates, axis=1)
-        if found.mean() - found.std() / math.sqrt(len(found)) >= recall:
-            return FunnelDepth(candidates=candidates, reach=reach, recall=float(found.mean()))
-        candidates = math.ceil(GROWTH * candidates)
+def _kth_of(distances: UInt16[np.ndarray, " m"], k: int) -> int:
+    """Return the least distance within which there are k that are not removed; `REMOVED` if there are fewer."""
+    return _kth(np.bincount(distances[distances != REMOVED]), k)
 
 
-def _flat_cost(bits: int, n_rows: int) -> float:
-    return n_rows * (1 + bits * COST_PER_BIT)
+def _kth(held: Int64[np.ndarray, " d"] | Float64[np.ndarray, " d"], k: int) -> int:
+    """Return the least distance within which there are k, of how many there are at each; `REMOVED` if nowhere."""
+    within = np.cumsum(held)
+    return int(np.searchsorted(within, k)) if len(within) and within[-1] >= k else REMOVED
 
 
-def _cost(short_bits: int, n_rows: int, candidates: int) -> float:
-    """Return the cost of proposing and ranking so many candidates."""
-    if short_bits <= MAX_BUCKET_BITS:
-        return COST_PER_WALK + COST_PER_CANDIDATE * candidates
-    return COST_OF_DEPTH * _flat_cost(short_bits, n_rows) + COST_PER_CANDIDATE * candidates
+def _cells(
+    values: UInt[np.ndarray, " n"],
+) -> tuple[Int64[np.ndarray, " cells"], UInt16[np.ndarray, " codes"]]:
+    """Return the short codes that make a cell, the most frequent ones, ascending; and the cell of every short code that occurs."""
+    n_values = np.bincount(values)
+    occurring = np.flatnonzero(n_values)
+    frequent = np.sort(occurring[np.argsort(-n_values[occurring], kind="stable")[:N_CELLS]])
+    cell_of = np.zeros(len(n_values), dtype=np.uint16)
+    for some in np.array_split(occurring, -(-len(occurring) // 256)):
+        cell_of[some] = np.bitwise_count(some[:, None] ^ frequent).argmin(axis=1)
+    return frequent, cell_of
+
+
+def _centres(
+    short: UInt[np.ndarray, " rows"],
+    by_value: Rows,
+    frequent: Int64[np.ndarray, " cells"],
+    long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]],
+) -> UInt8[np.ndarray, "cells bytes"]:
+    """Return the majority, bit by bit, of rows of each cell's own short code, evenly drawn."""
+    held = short[by_value]
+    starts = np.searchsorted(held, frequent, side="left")
+    sizes = np.searchsorted(held, frequent, side="right") - starts
+    n_voters = np.minimum(sizes, VOTERS)
+    ends = np.cumsum(n_voters)
+    cell = np.repeat(np.arange(len(frequent)), n_voters)
+    voter = np.arange(ends[-1]) - (ends - n_voters)[cell]
+    votes = np.unpackbits(long(by_value[starts[cell] + voter * sizes[cell] // n_voters[cell]]), axis=1)
+    ones = np.add.reduceat(votes, ends - n_voters, axis=0, dtype=np.int64)
+    return np.packbits(2 * ones > n_voters[:, None], axis=1)

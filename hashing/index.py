@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import Protocol, final, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Shaped, UInt8
+from jaxtyping import Bool, Int32, Int64, Shaped, UInt8, UInt16
 
 from hashing.errors import CodeShapeError, HashingError
+
+REMOVED = int(np.iinfo(np.uint16).max)  # the distance of a removed row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,12 @@ class CodeIndex(Protocol):
 
     def codes(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m bytes"]:
         """Return the codes of these rows, removed ones included."""
+        ...
+
+    def distances(
+        self, code: UInt8[np.ndarray, " bytes"], rows: Int64[np.ndarray, " m"]
+    ) -> UInt16[np.ndarray, " m"]:
+        """Return the distances in bits of one code to the codes in these rows, in any order; `REMOVED` for removed rows."""
         ...
 
     def search(

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt, UInt8, UInt32
+from jaxtyping import Bool, Int32, Int64, UInt, UInt8, UInt16, UInt32
 
 from hashing.codes import check_lengths
 from hashing.errors import CodeLengthError
-from hashing.index import Neighbours, Selection, check_codes, check_search
+from hashing.index import REMOVED, Neighbours, Selection, check_codes, check_search
 from hashing.index_nearest import take_nearest
 
 MAX_BUCKET_BITS = 16
@@ -89,6 +89,16 @@ class BucketIndex:
         """Return the codes of these rows; see `CodeIndex.codes`."""
         found: UInt8[np.ndarray, "m bytes"] = self._state.values[rows].view(np.uint8)
         return found.reshape(len(rows), self._bits // 8)
+
+    def distances(
+        self, code: UInt8[np.ndarray, " bytes"], rows: Int64[np.ndarray, " m"]
+    ) -> UInt16[np.ndarray, " m"]:
+        """Return the distances of one code to those in these rows; see `CodeIndex.distances`."""
+        (query,) = check_codes(code[None], bits=self._bits).view(self._dtype)[:, 0]
+        state = self._state
+        counted: UInt16[np.ndarray, " m"] = np.bitwise_count(state.values[rows] ^ query).astype(np.uint16)
+        counted[~state.live[rows]] = REMOVED
+        return counted
 
     def search(
         self,

@@ -82,11 +82,19 @@ class FlatIndex:
 
     def codes(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m bytes"]:
         """Return the codes of these rows; see `CodeIndex.codes`."""
-        segments = self._segments
         found = np.empty((len(rows), self._bits // 8), dtype=np.uint8)
-        for segment in segments:
-            here = np.flatnonzero((rows >= segment.start) & (rows < segment.stop))
-            found[here] = segment.codes.take(rows[here] - segment.start, axis=0)
+        for segment, here, local in _located(self._segments, rows):
+            found[here] = segment.codes.take(local, axis=0)
+        return found
+
+    def distances(
+        self, code: UInt8[np.ndarray, " bytes"], rows: Int64[np.ndarray, " m"]
+    ) -> UInt16[np.ndarray, " m"]:
+        """Return the distances of one code to those in these rows; see `CodeIndex.distances`."""
+        xq = check_codes(code[None], bits=self._bits)
+        found = np.empty(len(rows), dtype=np.uint16)
+        for segment, here, local in _located(self._segments, rows):
+            found[here] = segment.distances(xq, local)
         return found
 
     def search(
@@ -119,6 +127,17 @@ class FlatIndex:
 
 def _stop(segments: tuple[Segment, ...]) -> int:
     return segments[-1].stop if segments else 0
+
+
+def _located(
+    segments: tuple[Segment, ...], rows: Int64[np.ndarray, " m"]
+) -> Iterator[tuple[Segment, slice | Int64[np.ndarray, " _h"], Int64[np.ndarray, " _h"]]]:
+    """Yield the segments, which of the rows are theirs, and these counted from their start."""
+    for segment in segments:
+        if len(segments) == 1:
+            yield segment, slice(None), rows
+        elif len(here := np.flatnonzero((rows >= segment.start) & (rows < segment.stop))):
+            yield segment, here, rows[here] - segment.start
 
 
 def _scan(

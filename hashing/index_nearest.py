@@ -20,13 +20,16 @@ def count_differing_bits(
     """Return the distances in bits of every query to the codes in these rows, or to all; arrays are contiguous."""
     width = next(width for width in (8, 4, 2, 1) if xq.shape[1] % width == 0)
     queries, words = xq.view(f"u{width}"), codes.view(f"u{width}")
-    distances = np.zeros((len(xq), len(codes) if rows is None else len(rows)), dtype=np.uint16)
+    distances = np.empty((len(xq), len(codes) if rows is None else len(rows)), dtype=np.uint16)
+    total = np.uint8 if 8 * xq.shape[1] <= np.iinfo(np.uint8).max else np.uint16
     for start in range(0, distances.shape[1], CHUNK):
         part = slice(start, start + CHUNK)
         columns = (words[part] if rows is None else words.take(rows[part], axis=0)).T
         for counted, query in zip(distances, queries, strict=True):
-            for column, word in zip(columns, query, strict=True):
-                counted[part] += np.bitwise_count(column ^ word)
+            differing = np.bitwise_count(columns[0] ^ query[0]).astype(total, copy=False)
+            for column, word in zip(columns[1:], query[1:], strict=True):
+                differing += np.bitwise_count(column ^ word)
+            counted[part] = differing
     return distances
 
 

@@ -1,39 +1,49 @@
 """The index of a whole gallery: code records by row, searched at any one length, or through the funnel of two.
 
 In: code records in the order of their rows, rows to hide, queries. Out: `Neighbours`, with what a funnel did.
-Leaves the search in one length to its `CodeIndex`, and how deep the funnel looks to `funnel`.
+Leaves the search in one length to its `CodeIndex`, and which codes a funnel looks at to `funnel`.
 
 Theory of operation. Every length has an index of its own, with the same rows. A batch goes to one after the other, and
 `n_rows` is published last: no search finds rows beyond the `n_rows` it read when it began, so a batch appears in all lengths
-at once. Such rows turn up only beside an add; then the search is repeated among the rows before them.
+at once. Such rows turn up only beside an add; then the search is repeated among the rows before them. A funnel covers the rows
+that were there when it was made, and a search scans those that came later; `settle` makes another once they are many.
 """
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import final
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
 
-from hashing.errors import CodeLengthError, HashingError
-from hashing.funnel import FunnelAnswer, FunnelPlan
+from hashing.errors import CodeLengthError
+from hashing.funnel import Funnel, FunnelAnswer
 from hashing.index import CodeIndex, Neighbours, Selection, check_search
 from hashing.index_build import build_index
 from hashing.layout import CodeLayout
 
-WALK_COST = 10  # a row met on a filtered walk through the table costs as much as counting the bits of so many
+MIN_FUNNEL = 200_000  # rows; below, a scan of the longest codes takes no longer than going through all cells
+SHARE_LEFT_OUT = 32  # of n/32 rows, added or removed, the n-th part of a new funnel's cost falls to each
+N_TRIED = 16  # rows that a new funnel is asked for; if it pays for fewer than half of them it is given up
 
 
 @final
 class RecordIndex:
     """Codes of all lengths of a layout by row. One thread may add and remove while any number search."""
 
-    def __init__(self, layout: CodeLayout, make_index: Callable[[int], CodeIndex] = build_index) -> None:
+    def __init__(
+        self,
+        layout: CodeLayout,
+        make_index: Callable[[int], CodeIndex] = build_index,
+        *,
+        min_funnel: int = MIN_FUNNEL,
+    ) -> None:
         self._layout = layout
         self._indexes = {bits: make_index(bits) for bits in layout.lengths}
         self._n_rows = 0
         self._writing = threading.Lock()
+        self._funnel: Funnel | None = None
+        self._min_funnel = min_funnel  # rows from which `settle` makes a funnel
 
     @property
     def layout(self) -> CodeLayout:
@@ -63,8 +73,27 @@ class RecordIndex:
     def remove(self, rows: Int64[np.ndarray, " m"]) -> int:
         """Hide these rows from every later search; returns how many were live. Rows that are not there are passed over."""
         with self._writing:
-            removed = [index.remove(rows) for index in self._indexes.values()]
-        return removed[-1]
+            removed = [index.remove(rows) for index in self._indexes.values()][-1]
+            if self._funnel:
+                self._funnel.n_removed += removed
+        return removed
+
+    def settle(self) -> None:
+        """Make a funnel of all rows, if there is none or many rows were added or removed since the last one was made.
+
+        To be called when a gallery was loaded, and now and then while it changes. Searches go on meanwhile.
+        """
+        with self._writing:
+            funnel, n_rows = self._funnel, self._n_rows
+            changed = n_rows - funnel.n_rows + funnel.n_removed if funnel else n_rows
+            if len(self._layout.lengths) == 1 or changed < max(self._min_funnel, n_rows) // SHARE_LEFT_OUT:
+                return
+            if len(self) < self._min_funnel:
+                self._funnel = None
+                return
+            self._funnel = self._new_funnel()
+            if not self._pays(self._funnel):
+                self._min_funnel, self._funnel = 2 * n_rows, None  # tried again when there are twice as many
 
     def records(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m record_bytes"]:
         """Return the records of these rows, removed ones included."""
@@ -109,60 +138,67 @@ class RecordIndex:
         records: UInt8[np.ndarray, "nq record_bytes"],
         *,
         k: int,
-        plan: FunnelPlan,
-        among: Selection | None = None,
         max_distance: int | None = None,
+        among: Selection | None = None,
     ) -> list[FunnelAnswer]:
-        """Return the nearest by the longest length per query, of those that the plan's short length proposes.
-
-        All selected rows are ranked instead where that is cheaper, and where a query's neighbours are farther away
-        than those that the plan was measured on.
+        """Return exactly the nearest by the longest length per query, through the funnel where that is quicker.
 
         Args:
             records: Query records.
             k: How many at most, >= 1.
-            plan: How many candidates are needed.
-            among: Rows that may be found; None for all.
             max_distance: Largest distance in bits by the longest length that still counts (inclusive), or None.
+            among: Rows that may be found; None for all. No funnel is used for a part of them.
 
         Raises:
-            HashingError: The plan is for another longest length, or k or max_distance is too small.
+            HashingError: k or max_distance is too small.
         """
         check_search(k, max_distance)
         longest = self._layout.lengths[-1]
-        if plan.long_bits != longest:
-            raise HashingError(
-                f"The funnel plan ranks by {plan.long_bits} bits, the index by {longest}. Plan on this index."
+        codes, funnel = self._layout.split(records)[longest], self._funnel
+        if funnel is not None and among is None:
+            reach = longest if max_distance is None else max_distance
+            return [self._through(funnel, code, k, reach) for code in codes]
+        found = self.search(codes, bits=longest, k=k, max_distance=max_distance, among=among)
+        n_compared = len(self) if among is None else len(among)
+        return [_answer(hits, longest, n_compared) for hits in found]
+
+    def _through(self, funnel: Funnel, code: UInt8[np.ndarray, " bytes"], k: int, reach: int) -> FunnelAnswer:
+        shortest, longest, n_rows = self._layout.lengths[0], self._layout.lengths[-1], self._n_rows
+        found = funnel.nearest(code, k=k, reach=reach, measure=self._indexes[longest].distances)
+        if found is None:
+            (hits,) = self.search(code[None], bits=longest, k=k, max_distance=reach)
+            return _answer(hits, longest, len(self))
+        if n_rows == funnel.n_rows:
+            return FunnelAnswer(
+                neighbours=found.neighbours, lengths=(shortest, longest), n_compared=found.n_looked
             )
-        codes = self._layout.split(records)
-        depth = plan.depth(k, len(self))
-        if depth is not None and among is not None:
-            # A walk meets about candidates / share rows; counting the bits of all selected ones may cost less.
-            depth = depth if among.share * len(among) > WALK_COST * depth.candidates else None
-        if depth is None or plan.short_bits is None:
-            found = self.search(codes[longest], bits=longest, k=k, max_distance=max_distance, among=among)
-            return [
-                FunnelAnswer(neighbours=hits, lengths=(longest,), n_candidates=0, exact=True)
-                for hits in found
-            ]
-        proposals = self.search(codes[plan.short_bits], bits=plan.short_bits, k=depth.candidates, among=among)
-        answers = []
-        for code, proposed in zip(codes[longest], proposals, strict=True):
-            rank = partial(self.search, code[None], bits=longest, k=k, max_distance=max_distance)
-            (hits,) = rank(among=Selection(rows=np.sort(proposed.rows), n_rows=self._n_rows))
-            exact = len(proposed.rows) < depth.candidates  # the short length had no more to propose
-            if not exact and _reach(hits, k, longest if max_distance is None else max_distance) > depth.reach:
-                (hits,) = rank(among=among)
-                exact = True
-            answers.append(
-                FunnelAnswer(
-                    neighbours=hits,
-                    lengths=(plan.short_bits, longest),
-                    n_candidates=len(proposed.rows),
-                    exact=exact,
-                )
-            )
-        return answers
+        later = Selection(rows=np.arange(funnel.n_rows, n_rows), n_rows=n_rows)
+        (behind,) = self._indexes[longest].search(code[None], k=k, max_distance=reach, among=later)
+        distances = np.concatenate([found.neighbours.distances, behind.distances])
+        first = np.argsort(distances, kind="stable")[:k]
+        rows = np.concatenate([found.neighbours.rows, behind.rows])[first]
+        return FunnelAnswer(
+            neighbours=Neighbours(rows=rows, distances=distances[first]),
+            lengths=(shortest, longest),
+            n_compared=found.n_looked + len(later),
+        )
+
+    def _new_funnel(self) -> Funnel:
+        lengths = self._layout.lengths
+        short = self._indexes[lengths[0]].codes(np.arange(self._n_rows))[
+            :, :2
+        ]  # 16 bits at most tell cells apart
+        longest = self._indexes[lengths[-1]]
+        live, _ = longest.scan(np.zeros(lengths[-1] // 8, dtype=np.uint8))
+        width = short.shape[1]
+        return Funnel.of(np.ascontiguousarray(short).view(f"<u{width}")[:, 0], longest.codes, live)
+
+    def _pays(self, funnel: Funnel) -> bool:
+        """Tell whether most queries look at few rows; for random codes none does."""
+        longest = self._indexes[self._layout.lengths[-1]]
+        asked = longest.codes(np.linspace(0, self._n_rows - 1, N_TRIED, dtype=np.int64))
+        tried = [funnel.nearest(code, k=10, reach=longest.bits, measure=longest.distances) for code in asked]
+        return 2 * sum(found is not None for found in tried) >= N_TRIED
 
     def _index(self, bits: int) -> CodeIndex:
         if bits not in self._indexes:
@@ -172,9 +208,8 @@ class RecordIndex:
         return self._indexes[bits]
 
 
-def _reach(hits: Neighbours, k: int, limit: int) -> int:
-    """Return the largest distance at which one of the k nearest within the limit may lie."""
-    return int(hits.distances[-1]) if len(hits.rows) == k else limit
+def _answer(hits: Neighbours, longest: int, n_compared: int) -> FunnelAnswer:
+    return FunnelAnswer(neighbours=hits, lengths=(longest,), n_compared=n_compared)
 
 
 def _bounded(among: Selection | None, n_rows: int) -> Selection:

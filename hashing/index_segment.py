@@ -9,9 +9,10 @@ from typing import final
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt16
 
-from hashing.index import Neighbours, Selection
+from hashing.index import REMOVED, Neighbours, Selection
+from hashing.index_nearest import count_differing_bits
 
 MAX_OVERFETCH = 512  # fetching 500 more costs 0.3 of a scan of 1M x 64 bits; a selector costs 0.9, always
 
@@ -78,6 +79,15 @@ class Segment:
             return None
         selected = np.packbits(among.mask[self.start : self.stop], bitorder="little")
         return selected & self._live_bits[: len(selected)]
+
+    def distances(
+        self, xq: UInt8[np.ndarray, "1 bytes"], rows: Int64[np.ndarray, " m"]
+    ) -> UInt16[np.ndarray, " m"]:
+        """Return the distances of a query to its own rows; `REMOVED` for removed ones."""
+        counted: UInt16[np.ndarray, " m"] = count_differing_bits(xq, self.codes, rows)[0]
+        if self.n_dead:
+            counted[~self.is_live(rows)] = REMOVED
+        return counted
 
     def search(
         self, xq: UInt8[np.ndarray, "nq bytes"], k: int, selected: UInt8[np.ndarray, " m"] | None

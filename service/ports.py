@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float16, Float32, Int32, Int64, UInt8
 
-from hashing.funnel import FunnelAnswer, FunnelPlan
+from hashing.funnel import FunnelAnswer
 from hashing.index import CodeIndex, Neighbours, Selection
 from hashing.layout import CodeLayout
 from service.records import (
@@ -151,11 +151,14 @@ class RecordIndex(Protocol):
         records: UInt8[np.ndarray, "nq record_bytes"],
         *,
         k: int,
-        plan: FunnelPlan,
-        among: Selection | None = None,
         max_distance: int | None = None,
+        among: Selection | None = None,
     ) -> list[FunnelAnswer]:
-        """Return the nearest by the longest length per query, of those that the plan's short length proposes."""
+        """Return exactly the nearest by the longest length per query; the shortest length says where to look where that pays."""
+        ...
+
+    def settle(self) -> None:
+        """Prepare `search_funnel` for what was added and removed. Called when a gallery was loaded, and after changes."""
         ...
 
 

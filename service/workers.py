@@ -21,7 +21,6 @@ from jaxtyping import Float16, UInt8
 
 from hashing.errors import HasherFileError
 from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
-from hashing.funnel import plan_funnel
 from hashing.hasher_file import load_hasher, save_hasher
 from hashing.index_records import RecordIndex
 from hashing.joint import JointHasher
@@ -41,7 +40,6 @@ from service.vision.sources import read_source
 T = TypeVar("T")
 
 PURPOSE = "rebuild"
-FUNNEL_SEED = 0
 
 
 @final
@@ -230,7 +228,6 @@ def _build_generation(folder: Path, identity: str, number: int) -> BuiltGenerati
     hasher = _hasher(folder, identity)
     with Store.open(folder, purpose=PURPOSE, writable=False) as store:
         snapshot = read_snapshot(store.catalog, hasher, index_factory=RecordIndex, complete=True)
-        snapshot.plan = plan_funnel(snapshot.index, rng=np.random.default_rng(FUNNEL_SEED))
         digest = store.generations.write(number, snapshot.to_files())
         written = Snapshot.from_files(
             store.generations.read(number, manifest_sha256=digest),

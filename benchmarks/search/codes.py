@@ -1,11 +1,10 @@
 """The codes that searches are measured on: uniformly random ones, and real ones enlarged to any number.
 
 In: a kind, a number, a data folder. Out: code records of all lengths, records of queries, and a sentence that says what they are.
-Made codes are kept in the cache folder, as encoding a million images takes minutes.
+Made codes are kept in the cache folder, as encoding ten million images takes minutes.
 
 Real codes are enlarged in embedding space: an image is drawn with replacement, moved towards one of its ten nearest
-neighbours by a random share below one half, and encoded. What is beyond `MAX_ENCODED` is enlarged by bit noise: a record is
-drawn again and each bit of each length flips as often as it differs between an image and its nearest neighbours.
+neighbours by a random share below one half, and encoded.
 """
 
 import hashlib
@@ -28,7 +27,6 @@ LAYOUT = CodeLayout.of((16, 32, 64, 128))
 KINDS = ("uniform", "enlarged")
 N_QUERIES = 500
 MAX_IMAGES = 16_384  # whose neighbours are looked for
-MAX_ENCODED = 1_000_000
 FEW_NEIGHBOURS = 10
 MOST_MOVED = 0.5  # of the way to a neighbour
 N_PROTOTYPES, CLUSTER_FLIP = 1000, (0.02, 0.2)  # of the stand-in where there is no data
@@ -98,25 +96,21 @@ def clustered(n: int, *, why: str = "") -> CodeSet:
 
 
 def _enlarged(name: str, file: Path, n: int, keep: Path) -> CodeSet:
-    n_encoded = min(n, MAX_ENCODED)
     key = hashlib.sha256(repr((VERSION, name, file.name, N_QUERIES, MAX_IMAGES)).encode()).hexdigest()[:12]
     for kept in sorted(keep.glob(f"codes-{key}-*.npz")):
-        if int(kept.stem.rpartition("-")[2]) >= n_encoded:  # more of the same draws
+        if int(kept.stem.rpartition("-")[2]) >= n:  # more of the same draws
             break
     else:
-        kept = keep / f"codes-{key}-{n_encoded}.npz"
-        _encode_enlarged(name, file, n_encoded, kept)
+        kept = keep / f"codes-{key}-{n}.npz"
+        _encode_enlarged(name, file, n, kept)
     with np.load(kept) as arrays:
-        base, queries, records = arrays["base"], arrays["queries"], arrays["records"][:n_encoded]
+        base, queries, records = arrays["base"], arrays["queries"], arrays["records"][:n]
         n_train = int(arrays["n_train"])
     how = (
         f"{name} by a JointHasher fitted on {n_train:,} images: {len(base):,} others, drawn with replacement and "
         f"moved towards one of their {FEW_NEIGHBOURS} nearest by 0 to {MOST_MOVED:.0%} of the way before encoding; queries are "
         f"{len(queries)} held-out pictures; {_nearness(base, records, queries)}"
     )
-    if n > n_encoded:
-        records = np.concatenate([records, _bit_noise(base, records, n - n_encoded)])
-        how += f"; beyond {n_encoded:,} by bit noise as between an image and its nearest neighbours"
     return CodeSet(kind="enlarged", records=records, queries=queries, how=how)
 
 
@@ -173,22 +167,3 @@ def _nearness(
         f"distance to the 10th neighbour at {bits} bits, median: {real:g} among the real codes, {alike:g} among as many "
         f"enlarged, {all_of_them:g} among all"
     )
-
-
-def _bit_noise(
-    base: UInt8[np.ndarray, "b record_bytes"], records: UInt8[np.ndarray, "n record_bytes"], n: int
-) -> UInt8[np.ndarray, "m record_bytes"]:
-    part = LAYOUT.record_slices[LAYOUT.lengths[-1]]
-    search = faiss.IndexBinaryFlat(LAYOUT.lengths[-1])
-    search.add(np.ascontiguousarray(base[:, part]))
-    asked = base[:1000]
-    _, nearest = search.search(np.ascontiguousarray(asked[:, part]), FEW_NEIGHBOURS + 1)
-    differing = np.unpackbits(asked[:, None] ^ base[nearest[:, 1:]], axis=2, bitorder="little")
-    flip = differing.mean(axis=(0, 1)).astype(np.float32)
-    rng = np.random.default_rng(1)
-
-    def draw(size: int) -> UInt8[np.ndarray, "n record_bytes"]:
-        noise = np.packbits(rng.random((size, len(flip)), dtype=np.float32) < flip, axis=1, bitorder="little")
-        return records[rng.integers(0, len(records), size)] ^ noise
-
-    return _in_chunks(n, draw)

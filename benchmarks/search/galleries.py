@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from benchmarks.search.codes import LAYOUT
-from hashing.funnel import plan_funnel
 from hashing.index_records import RecordIndex
 from service.application import Application
 from service.records import ColumnChunk
@@ -61,7 +60,7 @@ def draw_scores(n: int) -> Float64[np.ndarray, " n"]:
 
 
 def new_snapshot(records: UInt8[np.ndarray, "n record_bytes"]) -> Snapshot:
-    """Return a snapshot of these records, with a planned funnel; labels and scores are drawn at random, seeds fixed."""
+    """Return a snapshot of these records, ready for the funnel; labels and scores are drawn at random, seeds fixed."""
     rng = np.random.default_rng(1)
     snapshot = Snapshot(CodesHasher(), index_factory=RecordIndex)
     n = len(records)
@@ -77,7 +76,7 @@ def new_snapshot(records: UInt8[np.ndarray, "n record_bytes"]) -> Snapshot:
         scores=[{SCORE: score} for score in draw_scores(n).tolist()],
     )
     snapshot.add(chunk, records)
-    snapshot.plan = plan_funnel(snapshot.index, rng=np.random.default_rng(0))
+    snapshot.index.settle()
     return snapshot
 
 

@@ -21,7 +21,6 @@ from jaxtyping import Int64, UInt8
 from benchmarks.search.codes import LAYOUT, CodeSet
 from benchmarks.search.results import Part, circumstances, make_row, raw_of
 from benchmarks.search.timing import Name, take_turns
-from hashing.funnel import FunnelDepth, FunnelPlan, plan_funnel
 from hashing.index_nearest import count_differing_bits
 from hashing.index_records import RecordIndex
 from hashing.layout import CodeLayout
@@ -136,42 +135,20 @@ def _our_strategies(codes: CodeSet) -> Iterator[tuple[Name, Strategy]]:
             ("ours", f"flat {bits}" if bits > SHORT else f"table {bits}"),
             cost.strategy(partial(_ours, one, queries, bits)),
         )
-    for short in LAYOUT.lengths[:-1]:
-        layout = CodeLayout.of([short, LONG])
-        records, queries = (
-            np.concatenate(pair, axis=1) for pair in zip(codes.of(short), codes.of(LONG), strict=True)
-        )
-        two = RecordIndex(layout)
-        with _building(len(records)) as cost:
-            two.add(records)
-        for candidates in (100, 1000, 10_000):
-            plan = FunnelPlan(
-                short_bits=short,
-                long_bits=LONG,
-                n_rows=len(records),
-                depths={K: FunnelDepth(candidates=candidates, reach=LONG, recall=0.0)},
-            )
-            if plan.depth(K, len(records)) is None:
-                continue  # looking at all of them is cheaper, which the index would do instead
-            yield (
-                ("ours", f"funnel {short} to {LONG}, {candidates} candidates"),
-                cost.strategy(partial(_funnel, two, queries, plan)),
-            )
     whole = RecordIndex(LAYOUT)
     with _building(len(codes.records)) as cost:
         whole.add(codes.records)
-    plan = plan_funnel(whole, rng=np.random.default_rng(0))
-    yield (
-        AUTO,
-        cost.strategy(partial(_funnel, whole, codes.queries, plan), note=_describe(plan, len(codes.records))),
-    )
+        whole.settle()
+    yield AUTO, cost.strategy(partial(_funnel, whole, codes.queries), note=_describe(whole, codes))
 
 
-def _describe(plan: FunnelPlan, n: int) -> str:
-    depth = plan.depth(K, n)
-    if depth is None:
+def _describe(index: RecordIndex, codes: CodeSet) -> str:
+    answers = index.search_funnel(codes.queries[:N_ASKED], k=K)
+    through = [answer.n_compared for answer in answers if len(answer.lengths) > 1]
+    if not through:
         return f"all {LONG}-bit codes are looked at"
-    return f"{plan.short_bits} bits propose {depth.candidates:,}, measured recall {depth.recall:.4f}"
+    share = np.mean(through) / len(codes.records)
+    return f"{len(through)} of {N_ASKED} queries look at {share:.2%} of the codes, the others at all"
 
 
 def _faiss_strategies(codes: CodeSet, keep: Path) -> Iterator[tuple[Name, Strategy]]:
@@ -267,8 +244,8 @@ def _ours(index: RecordIndex, queries: Codes, bits: int, call: int) -> Rows:
     return index.search(_one(queries, call), bits=bits, k=K)[0].rows
 
 
-def _funnel(index: RecordIndex, queries: Codes, plan: FunnelPlan, call: int) -> Rows:
-    return index.search_funnel(_one(queries, call), k=K, plan=plan)[0].neighbours.rows
+def _funnel(index: RecordIndex, queries: Codes, call: int) -> Rows:
+    return index.search_funnel(_one(queries, call), k=K)[0].neighbours.rows
 
 
 def _faiss(index: faiss.IndexBinary, queries: Codes, settings: Mapping[str, int], call: int) -> Rows:

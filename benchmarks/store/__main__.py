@@ -19,12 +19,10 @@ from typing import Any
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 
-import numpy as np  # noqa: E402
 
 from benchmarks.store.filling import fill  # noqa: E402
 from benchmarks.store.opening import open_apart, seconds_to_serving  # noqa: E402
 from benchmarks.store.swapping import PHASES, Load, swap_under_load  # noqa: E402
-from hashing.funnel import plan_funnel  # noqa: E402
 from service import compose  # noqa: E402
 from service.circumstances import read_circumstances  # noqa: E402
 
@@ -52,13 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
             for source in ("generation", "SQL")
         },
         "serving_s": [seconds_to_serving(folder) for _ in range(options.rounds)],
-        "plan_s": None,
         "sql_bytes": _sql_bytes(folder / "catalog.sqlite"),
     }
     with compose.open_session(folder, purpose="benchmark", serving=True) as session:
-        started = time.perf_counter()
-        plan_funnel(session.application.gallery.snapshot.index, rng=np.random.default_rng(0))
-        found["plan_s"] = time.perf_counter() - started
         load = swap_under_load(session, threads=options.threads, quiet_s=options.quiet_s)
         number = session.application.gallery.snapshot.generation
         generation = folder / "generations"
@@ -128,7 +122,6 @@ def _report(found: dict[str, Any]) -> Iterator[str]:
     yield _line("rebuild under load, images/s", f"{n / rebuilt_s:,.0f}")
     for stage, seconds in swap["stages_s"].items():
         yield _line(f"  {stage}, s", f"{seconds:.2f}")
-    yield _line("  funnel plan alone, without load, s", f"{found['plan_s']:.2f}")
     yield _line("errors of searches meanwhile", str(len(swap["errors"])), not swap["errors"], "0")
     for phase in PHASES:
         figures = f"{swap['p50_ms'][phase]:.2f} / {swap['p99_ms'][phase]:.2f} / {swap['max_ms'][phase]:.1f}"

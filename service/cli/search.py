@@ -30,7 +30,7 @@ def search(
         typer.Option(
             "--bits",
             metavar="N|auto",
-            help="Code length to compare, default the longest; auto lets a short one propose and the longest re-rank.",
+            help="Code length to compare, default the longest; auto lets the shortest say which of the longest need a look: same hits, quicker in large galleries.",
             show_default=False,
         ),
     ] = None,
@@ -172,7 +172,6 @@ def _document(answer: "SearchAnswer") -> dict[str, object]:
         "generation": answer.generation,
         "lengths": list(answer.lengths),
         "candidates": answer.candidates,
-        "exact": answer.exact,
         "matched": answer.tally.matched,
         "hidden": answer.tally.hidden,
         "missing": answer.tally.missing,

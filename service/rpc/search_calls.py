@@ -76,7 +76,7 @@ class OnePassOptions(Options, total=False):
 
     Attributes:
         k: How many hits at most, 1 to 10,000; 10.
-        auto: Let a short length propose and the longest rank: faster, and it may miss a hit. Not with `bits`.
+        auto: Find the hits of the longest length by the quickest way. Not with `bits`.
     """
 
     k: int

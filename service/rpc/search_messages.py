@@ -141,7 +141,7 @@ def write_answer(answer: SearchAnswer) -> search_service_pb2.SearchResponse:
         generation=answer.generation,
         lengths_bits=answer.lengths,
         candidates=answer.candidates,
-        exact=answer.exact,
+        exact=True,
     )
 
 

@@ -46,7 +46,6 @@ class SearchResult:
         hasher: Identity of the model whose codes were compared.
         counts: What the filter did.
         candidates: How many images were compared by the length `bits`.
-        exact: Whether the hits are sure to be the nearest.
         next_token: What the next page is asked for by; empty on the last page, and where no pages were asked for.
         timings_ms: Milliseconds on the server, per stage.
     """
@@ -60,7 +59,6 @@ class SearchResult:
     hasher: str
     counts: FilterCounts
     candidates: int
-    exact: bool
     next_token: str
     timings_ms: Mapping[str, float]
 
@@ -133,7 +131,6 @@ def read_search_result(response: search_service_pb2.SearchResponse) -> SearchRes
         hasher=response.hasher,
         counts=_read_counts(response.counts),
         candidates=response.candidates,
-        exact=response.exact,
         next_token=response.next_page_token,
         timings_ms=dict(response.timings_ms),
     )

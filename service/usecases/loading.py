@@ -111,8 +111,9 @@ def replay(catalog: Catalog, snapshot: Snapshot, *, complete: bool = False) -> N
             lacking = _first_lacking(catalog, snapshot.hasher, _ids_of(changes, ChangeKind.ADD))
             changes = [change for change in changes if lacking is None or change.sequence < lacking]
             if not changes:
-                return
+                break
         _apply(catalog, snapshot, changes)
+    snapshot.index.settle()
 
 
 def encode_lacking(catalog: Catalog, hasher: Hasher, *, on_progress: Progress | None = None) -> int:

@@ -67,7 +67,7 @@ class SearchRequest:
     Attributes:
         query: The picture, image or code.
         bits: Code length to compare; None means the longest.
-        auto: Let a short length propose and the longest re-rank, where that pays.
+        auto: Compare the longest codes; the shortest may say which of them are too far to look at.
         k: How many hits at most, 1..MAX_K.
         max_distance: Largest distance in bits that still counts (inclusive), or None.
         image_filter: Which images may be found, or None for all.
@@ -103,7 +103,7 @@ class SearchRequest:
         if self.auto and (self.bits is not None or self.paged):
             raise InvalidArgumentError(
                 "The automatic strategy chooses its code lengths and has one page: give neither bits nor a page size "
-                "with it, or search exactly.",
+                "with it, or take the exact strategy.",
                 reason="STRATEGY_CONFLICT",
                 field="strategy",
             )
@@ -154,7 +154,6 @@ class SearchAnswer:
         hasher_identity: Model whose codes were compared.
         tally: What the filter did.
         candidates: How many images were compared by the length `bits`; of them were the hits chosen.
-        exact: Whether the hits are those that comparing all images by the length `bits` gives, for certain.
         next_page: Where the next page begins; None if this is the last, or pages were not asked for.
         timings_ms: Milliseconds per stage.
     """
@@ -168,7 +167,6 @@ class SearchAnswer:
     hasher_identity: str
     tally: FilterCounts
     candidates: int
-    exact: bool
     next_page: Cursor | None
     timings_ms: Mapping[str, float]
 

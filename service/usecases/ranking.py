@@ -22,7 +22,6 @@ class Found:
     neighbours: Neighbours
     lengths: tuple[int, ...]
     n_candidates: int
-    exact: bool
     more: bool = False
 
 
@@ -38,29 +37,26 @@ def nearest(snapshot: Snapshot, questions: Sequence[Question]) -> list[Found]:
             neighbours=_without(neighbours, question),
             lengths=(question.bits,),
             n_candidates=_n_selected(snapshot, question),
-            exact=True,
         )
         for question, neighbours in zip(questions, found, strict=True)
     ]
 
 
 def funnel(snapshot: Snapshot, questions: Sequence[Question]) -> list[Found]:
-    """Answer questions that share a pass: a short length proposes, the longest re-ranks, as the snapshot's plan says."""
+    """Answer questions that share a pass: the shortest length says where to look, the longest ranks."""
     first = questions[0]
     records = np.stack([question.record for question in questions if question.record is not None])
     found = snapshot.index.search_funnel(
         records,
         k=first.k,
-        plan=snapshot.plan,
-        among=first.among,
         max_distance=first.request.max_distance,
+        among=first.among,
     )
     return [
         Found(
             neighbours=_without(answer.neighbours, question),
             lengths=answer.lengths,
-            n_candidates=_n_selected(snapshot, question) if answer.exact else answer.n_candidates,
-            exact=answer.exact,
+            n_candidates=answer.n_compared,
         )
         for question, answer in zip(questions, found, strict=True)
     ]
@@ -100,7 +96,6 @@ def page(snapshot: Snapshot, question: Question) -> Found:
         neighbours=Neighbours(rows=rows[first], distances=distances[first]),
         lengths=(question.bits,),
         n_candidates=_n_selected(snapshot, question),
-        exact=True,
         more=len(order) > request.k,
     )
 

@@ -160,7 +160,6 @@ class Searcher:
             hasher_identity=question.hasher,
             tally=question.tally,
             candidates=found.n_candidates,
-            exact=found.exact,
             next_page=_next_page(question, hits) if found.more else None,
             timings_ms=timings | {"rows": 1e3 * (time.perf_counter() - started)},
         )

@@ -10,7 +10,6 @@ from typing import final
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from hashing.funnel import FunnelPlan
 from hashing.layout import CodeLayout
 from service.ports import Hasher, RecordIndex
 from service.records import ColumnChunk, GenerationFiles
@@ -30,7 +29,6 @@ class Snapshot:
         hasher: The model that made its codes, and makes those of queries.
         index: Codes of all lengths by row.
         columns: What filters look at, by row.
-        plan: How deep the funnel looks.
         sequence: Last change of the catalog that it contains.
     """
 
@@ -40,9 +38,6 @@ class Snapshot:
         self.hasher = hasher
         self.index = index_factory(hasher.layout)
         self.columns = Columns()
-        self.plan = FunnelPlan(
-            short_bits=None, long_bits=hasher.lengths[-1], n_rows=0, depths={}
-        )  # until one is measured, everything is looked at
         self.sequence = 0
         self._ids: Int64[np.ndarray, " room"] = np.empty(0, dtype=np.int64)
         self._n_ids = 0
@@ -63,7 +58,6 @@ class Snapshot:
             }
         )
         snapshot.index.add(files.arrays[RECORDS])
-        snapshot.plan = FunnelPlan.from_json(files.facts["funnel"])
         snapshot.sequence = int(files.facts["built_to"])
         return snapshot
 
@@ -157,7 +151,6 @@ class Snapshot:
                 "built_to": self.sequence,
                 "hasher": self.hasher.identity,
                 "images": len(self),
-                "funnel": self.plan.to_json(),
             },
         )
 

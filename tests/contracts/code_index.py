@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hashing.codes import hamming_distances
 from hashing.errors import CodeShapeError, HashingError
-from hashing.index import CodeIndex, Neighbours, Selection
+from hashing.index import REMOVED, CodeIndex, Neighbours, Selection
 
 OPERATIONS = st.lists(
     st.one_of(
@@ -129,6 +130,17 @@ class CodeIndexContract:
         one_by_one = [pairs(index.search(xq[row : row + 1], k=9)[0]) for row in range(len(xq))]
         assert [pairs(hits) for hits in index.search(xq, k=9)] == one_by_one
         assert index.search(xq[:0], k=9) == []
+
+    def test_distances_to_rows_come_in_their_order_and_mark_removed_ones(self, bits, rng):
+        codes = scattered_codes(rng, 9000, bits)
+        index, _ = self.filled(bits, codes[:6000])
+        index.add(codes[6000:])
+        rows = rng.permutation(9000)[:5000]
+        expected = hamming_distances(codes[3:4], codes[rows])[0].astype(np.uint16)
+        np.testing.assert_array_equal(index.distances(codes[3], rows), expected)
+        index.remove(rows[::7])
+        expected[::7] = REMOVED
+        np.testing.assert_array_equal(index.distances(codes[3], rows), expected)
 
     def test_removed_rows_are_never_found_again(self, bits, rng):
         index, held = self.filled(bits, few_codes(rng, 80, bits))

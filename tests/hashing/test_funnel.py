@@ -1,137 +1,166 @@
-"""The funnel's plan: it keeps the recall it promises on images it never saw, and says so where no funnel pays."""
-
-import json
+"""The funnel: exactly the nearest rows that are not removed, or an honest refusal; by few looks where images resemble each other."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hashing.funnel import FunnelDepth, FunnelPlan, plan_funnel
-from hashing.index import Selection
-from hashing.index_records import RecordIndex
-from hashing.layout import CodeLayout
+from hashing.codes import hamming_distances
+from hashing.funnel import COST_OF_ROWS, Funnel
+from hashing.index import REMOVED, Neighbours
 
-N = 60_000
-LAYOUT = CodeLayout.of([16, 32, 128], nested=True)
+BITS = 64
 
 
-def clustered_records(
-    rng: np.random.Generator, n: int, *, noise: float = 0.03, distinct: int = 150
-) -> np.ndarray:
-    """Return class codewords, each bit of each member flipped with this probability."""
-    words = np.random.default_rng(0).integers(0, 256, (distinct, 16), dtype=np.uint8)
-    flips = np.packbits(rng.random((n, 128), dtype=np.float32) < noise, axis=1)
-    return words[rng.integers(0, distinct, n)] ^ flips
+def clustered(rng: np.random.Generator, n: int, *, noise: float, words: int, n_bytes: int) -> np.ndarray:
+    """Return codewords, each bit of each member flipped with this probability; many members agree with their word."""
+    flips = np.packbits(rng.random((n, 8 * n_bytes), dtype=np.float32) < noise, axis=1)
+    pool = np.random.default_rng(words).integers(0, 256, (words, n_bytes), dtype=np.uint8)
+    return pool[rng.integers(0, words, n)] ^ flips
+
+
+class Gallery:
+    """Codes of 16 and of `BITS` bits, the latter beginning with the former, with a funnel and a plain answer."""
+
+    def __init__(self, rng: np.random.Generator, n: int, *, noise: float = 0.02, words: int = 40) -> None:
+        self.rng = rng
+        self.codes = clustered(rng, n, noise=noise, words=words, n_bytes=BITS // 8)
+        self.live = np.ones(n, dtype=bool)
+        self.n_measured = 0
+        self.funnel = self.made()
+
+    def made(self) -> Funnel:
+        short = np.ascontiguousarray(self.codes[:, :2]).view("<u2")[:, 0]
+        return Funnel.of(short, self.codes.__getitem__, np.flatnonzero(self.live))
+
+    def remove(self, rows: np.ndarray) -> None:
+        self.live[rows] = False
+        self.funnel.n_removed += len(rows)
+
+    def measure(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.n_measured += len(rows)
+        distances = hamming_distances(query[None], self.codes[rows])[0].astype(np.uint16)
+        distances[~self.live[rows]] = REMOVED
+        return distances
+
+    def found(self, query: np.ndarray, k: int, reach: int = BITS):
+        return self.funnel.nearest(query, k=k, reach=reach, measure=self.measure)
+
+    def expected(self, query: np.ndarray, k: int, reach: int = BITS) -> list[tuple[int, int]]:
+        distances = hamming_distances(query[None], self.codes)[0]
+        ranked = sorted((int(distances[row]), int(row)) for row in np.flatnonzero(self.live))
+        return [hit for hit in ranked if hit[0] <= reach][:k]
+
+
+def pairs(hits: Neighbours) -> list[tuple[int, int]]:
+    return list(zip(hits.distances.tolist(), hits.rows.tolist(), strict=True))
 
 
 @pytest.fixture(scope="module")
-def index() -> RecordIndex:
-    index = RecordIndex(LAYOUT)
-    rng = np.random.default_rng(1)
-    index.add(clustered_records(rng, N))
-    index.remove(rng.choice(N, 3000, replace=False))
-    return index
+def gallery() -> Gallery:
+    return Gallery(np.random.default_rng(1), 30_000)
 
 
-@pytest.fixture(scope="module")
-def plan(index) -> FunnelPlan:
-    return plan_funnel(index, rng=np.random.default_rng(2))
+@pytest.mark.parametrize("k", [1, 10, 200])
+def test_the_nearest_are_found_in_total_order_by_a_few_looks(gallery, k):
+    fresh = clustered(np.random.default_rng(2), 40, noise=0.04, words=40, n_bytes=BITS // 8)
+    n_found = 0
+    for query in fresh:
+        found = gallery.found(query, k)
+        if found is not None:
+            n_found += 1
+            assert pairs(found.neighbours) == gallery.expected(query, k)
+            assert found.n_looked <= 30_000 / COST_OF_ROWS
+    assert n_found >= 30
 
 
-def recall(index: RecordIndex, plan: FunnelPlan, queries: np.ndarray, k: int, among: Selection | None = None):
-    """Return the mean share of the exact k nearest that the funnel finds, and its answers."""
-    exact = index.search(LAYOUT.split(queries)[128], bits=128, k=k, among=among)
-    answers = index.search_funnel(queries, k=k, plan=plan, among=among)
-    found = [
-        np.isin(hits.rows, answer.neighbours.rows).mean() for hits, answer in zip(exact, answers, strict=True)
-    ]
-    return float(np.mean(found)), answers
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    noise=st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5]),
+    words=st.integers(1, 30),
+    n_removed=st.integers(0, 30),
+    asked=st.tuples(st.sampled_from([1, 3, 10, 60]), st.sampled_from([0, 1, 4, 12, BITS])),
+)
+def test_every_answer_is_that_of_a_plain_sort(seed, noise, words, n_removed, asked):
+    rng = np.random.default_rng(seed)
+    gallery = Gallery(rng, 2000, noise=noise, words=words)
+    gallery.remove(rng.choice(2000, n_removed, replace=False))
+    k, reach = asked
+    for query in (gallery.codes[rng.integers(2000)], rng.integers(0, 256, BITS // 8, dtype=np.uint8)):
+        found = gallery.found(query, k, reach)
+        if found is not None:
+            assert pairs(found.neighbours) == gallery.expected(query, k, reach)
 
 
-@pytest.mark.parametrize("k", [1, 7, 10])
-def test_a_plan_keeps_its_recall_on_fresh_queries(index, plan, k):
-    assert (plan.short_bits, plan.long_bits, plan.n_rows) == (16, 128, N - 3000)
-    fresh = clustered_records(np.random.default_rng(3), 300)
-    measured, answers = recall(index, plan, fresh, k)
-    assert measured >= 0.99
-    assert np.mean([answer.exact for answer in answers]) < 0.1  # by the funnel, not by looking at all
-    assert all(answer.n_candidates < N / 20 for answer in answers)
+def test_rows_that_were_removed_before_are_not_put_in():
+    gallery = Gallery(np.random.default_rng(3), 20_000)
+    gone = np.arange(0, 20_000, 3)
+    gallery.live[gone] = False
+    gallery.funnel = gallery.made()
+    found = gallery.found(gallery.codes[0], 10)
+    assert found is not None
+    assert pairs(found.neighbours) == gallery.expected(gallery.codes[0], 10)
 
 
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.01])
-def test_a_plan_keeps_its_recall_under_a_filter(index, plan, share):
-    among = Selection(mask=np.random.default_rng(4).random(N) < share, n_rows=N)
-    measured, answers = recall(index, plan, clustered_records(np.random.default_rng(5), 100), 10, among)
-    assert measured >= 0.99
-    assert all(len(answer.neighbours.rows) == 10 for answer in answers)
+def test_of_many_copies_only_the_first_are_looked_at():
+    gallery = Gallery(np.random.default_rng(4), 20_000, noise=0.0, words=5)  # 4,000 copies of each code
+    gallery.remove(np.arange(0, 100))
+    found = gallery.found(gallery.codes[7], 10)
+    assert found is not None
+    assert pairs(found.neighbours) == gallery.expected(gallery.codes[7], 10)
+    assert found.n_looked == 10 + 100
+    assert gallery.n_measured < 1000
 
 
-def test_strangers_keep_the_recall_as_all_is_looked_at_for_them(index, plan):
-    strangers = np.random.default_rng(6).integers(0, 256, (20, 16), dtype=np.uint8)
-    measured, answers = recall(index, plan, strangers, 10)
-    assert measured == 1.0
-    assert all(answer.exact for answer in answers)
+def test_the_looks_are_counted(gallery):
+    gallery.n_measured = 0
+    found = gallery.found(gallery.codes[5], 10)
+    assert found is not None
+    assert 0 < found.n_looked <= gallery.n_measured < found.n_looked + 200  # the first estimate is extra
 
 
-def test_what_was_measured_is_kept_with_the_plan(plan):
-    assert 10 in plan.depths
-    for depth in plan.depths.values():
-        assert 0.99 <= depth.recall <= 1
-        assert 0 < depth.candidates < N / 20
-        assert 0 < depth.reach < 64
+def test_random_codes_are_left_to_a_scan():
+    random = Gallery(np.random.default_rng(5), 20_000, noise=0.5)
+    assert all(random.found(query, 10) is None for query in random.codes[:10])
 
 
-def test_uniform_random_codes_have_no_funnel():
-    index = RecordIndex(LAYOUT)
-    index.add(np.random.default_rng(7).integers(0, 256, (50_000, 16), dtype=np.uint8))
-    plan = plan_funnel(index, rng=np.random.default_rng(8), n_queries=8)
-    assert (plan.short_bits, plan.depths, plan.candidates(10, 50_000)) == (None, {}, None)
+def test_a_limit_makes_strangers_cheap(gallery):
+    strangers = np.random.default_rng(6).integers(0, 256, (10, BITS // 8), dtype=np.uint8)
+    for query in strangers:
+        found = gallery.found(query, 10, reach=1)
+        assert found is not None
+        assert pairs(found.neighbours) == gallery.expected(query, 10, reach=1)
 
 
-@pytest.mark.parametrize("n", [0, 1, 40])
-def test_a_small_gallery_needs_no_funnel(n):
-    layout = CodeLayout.of([16, 1024])
-    index = RecordIndex(layout)
-    index.add(np.zeros((n, layout.record_bytes), dtype=np.uint8))
-    assert plan_funnel(index, rng=np.random.default_rng(9)).short_bits is None
+def test_a_removal_during_a_search_leaves_it_to_a_scan():
+    gallery = Gallery(np.random.default_rng(7), 20_000)
+
+    def measure_and_remove(query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        distances = gallery.measure(query, rows)
+        gallery.remove(rows[:1])
+        return distances
+
+    assert gallery.funnel.nearest(gallery.codes[0], k=10, reach=BITS, measure=measure_and_remove) is None
+    assert gallery.found(gallery.codes[0], 10) is not None
 
 
-def test_candidates_scale_with_the_gallery_and_grow_with_k():
-    depths = {k: FunnelDepth(candidates=100 * k, reach=9, recall=1.0) for k in (1, 10)}
-    plan = FunnelPlan(short_bits=16, long_bits=128, n_rows=1_000_000, depths=depths)
-    assert [plan.candidates(k, 1_000_000) for k in (1, 2, 10)] == [100, 1000, 1000]
-    assert [plan.candidates(k, 3_000_001) for k in (1, 10)] == [301, 3001]
-    assert plan.candidates(9, 30_000 * 10) == 301 - 1
-    assert plan.candidates(11, 1_000_000) is None
-    assert plan.candidates(1, 10_000) is None  # walking the table costs more than looking at all of them
+@pytest.mark.parametrize(("short", "long"), [(8, 24), (8, 40), (16, 128)])
+def test_codes_of_any_length_fit(short, long):
+    rng = np.random.default_rng(long)
+    codes = clustered(rng, 5000, noise=0.01, words=6, n_bytes=long // 8)
+    values = np.ascontiguousarray(codes[:, : short // 8]).view(f"<u{short // 8}")[:, 0]
+    funnel = Funnel.of(values, codes.__getitem__, np.arange(5000))
 
+    def measure(query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return hamming_distances(query[None], codes[rows])[0].astype(np.uint16)
 
-def test_more_than_a_few_percent_are_not_worth_a_funnel():
-    plans = [
-        FunnelPlan(
-            short_bits=16,
-            long_bits=128,
-            n_rows=1_000_000,
-            depths={10: FunnelDepth(candidates=candidates, reach=9, recall=1.0)},
-        )
-        for candidates in (40_000, 80_000)
-    ]
-    assert [plan.candidates(10, 1_000_000) for plan in plans] == [40_000, None]
-
-
-def test_a_plan_survives_json(plan):
-    assert FunnelPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
-
-
-def test_a_lower_recall_needs_fewer_candidates(index, plan):
-    loose = plan_funnel(index, rng=np.random.default_rng(2), recall=0.6)
-    assert loose.depths[10].candidates < plan.depths[10].candidates
-    assert 0.6 <= loose.depths[10].recall < 1
-
-
-def test_an_image_is_not_counted_as_its_own_neighbour():
-    words = np.random.default_rng(10).integers(0, 256, (150, 16), dtype=np.uint8)
-    flips = np.packbits(np.eye(128, dtype=np.uint8)[16:56], axis=1)
-    groups = (words[:, None] ^ flips).reshape(-1, 16)  # 40 to a word, 2 bits apart, with one short code
-    index = RecordIndex(LAYOUT)
-    index.add(np.repeat(groups, 10, axis=0))  # each image nine times more
-    assert plan_funnel(index, rng=np.random.default_rng(11)).depths[10].reach == 2
+    n_found = 0
+    for query in codes[:50]:
+        found = funnel.nearest(query, k=5, reach=long, measure=measure)
+        if found is not None:
+            n_found += 1
+            distances = hamming_distances(query[None], codes)[0]
+            order = np.argsort(distances, kind="stable")[:5]
+            assert pairs(found.neighbours) == [(int(distances[row]), int(row)) for row in order]
+    assert n_found > 15

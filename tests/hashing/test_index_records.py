@@ -1,4 +1,4 @@
-"""The index over all lengths: each length answers like its own index, and a funnel like the longest one, or says why not."""
+"""The index over all lengths: each length answers like its own index, and a funnel like the longest one."""
 
 import sys
 import threading
@@ -8,7 +8,6 @@ import pytest
 
 from hashing.codes import hamming_distances
 from hashing.errors import CodeLengthError, CodeShapeError, HashingError
-from hashing.funnel import FunnelDepth, FunnelPlan
 from hashing.index import Neighbours, Selection
 from hashing.index_bucket import BucketIndex
 from hashing.index_flat import FlatIndex
@@ -45,18 +44,6 @@ def nearest(
 
 def pairs(hits: Neighbours) -> list[tuple[int, int]]:
     return list(zip(hits.distances.tolist(), hits.rows.tolist(), strict=True))
-
-
-def plan_of(
-    candidates: int, *, n_rows: int, reach: int = 64, k: int = 10, short_bits: int = 16
-) -> FunnelPlan:
-    """Return a plan for a gallery a thousand times as large, so that a small one is not too small for a funnel."""
-    return FunnelPlan(
-        short_bits=short_bits,
-        long_bits=64,
-        n_rows=n_rows,
-        depths={k: FunnelDepth(candidates=candidates, reach=reach, recall=1.0)},
-    )
 
 
 def test_every_length_answers_like_a_plain_sort(rng, layout):
@@ -124,16 +111,14 @@ class Gallery:
         self.rng = np.random.default_rng(11)
         self.layout = CodeLayout.of(LENGTHS, nested=True)
         self.records = random_records(self.rng, self.layout, 60_000)
-        self.index = RecordIndex(self.layout)
+        self.index = RecordIndex(self.layout, min_funnel=10_000)
         self.index.add(self.records)
         gone = self.rng.choice(60_000, 9_000, replace=False)
         self.index.remove(gone)
+        self.index.settle()
         self.live = np.ones(60_000, dtype=bool)
         self.live[gone] = False
         self.queries = self.records[:3]
-
-    def answer(self, plan: FunnelPlan, k: int, **options):
-        return self.index.search_funnel(self.queries, k=k, plan=plan, **options)
 
     def exact(self, query: np.ndarray, k: int, found: np.ndarray, limit: int | None = None):
         return nearest(self.records, query, found, k, limit)
@@ -144,81 +129,90 @@ def gallery() -> Gallery:
     return Gallery()
 
 
-def test_candidates_are_proposed_by_the_short_length_and_ranked_by_the_longest(gallery):
-    plan = plan_of(500, n_rows=len(gallery.index))
-    proposed = gallery.index.search(gallery.queries[:, :2], bits=16, k=500)
-    for answer, query, short in zip(gallery.answer(plan, 10), gallery.queries, proposed, strict=True):
-        candidates = np.isin(np.arange(60_000), short.rows)
-        assert pairs(answer.neighbours) == gallery.exact(query, 10, candidates)
-        assert (answer.lengths, answer.n_candidates, answer.exact) == ((16, 64), 500, False)
-
-
-@pytest.mark.parametrize("share", [1.0, 0.9, 0.5, 0.1, 0.01, 0.001, 0.0])
 @pytest.mark.parametrize("k", [1, 10, 300])
-def test_a_filtered_funnel_returns_all_hits_there_are(gallery, share, k):
+@pytest.mark.parametrize("limit", [None, 0, 9])
+def test_a_funnel_answers_like_the_longest_length_and_says_how(gallery, k, limit):
+    answers = gallery.index.search_funnel(gallery.queries, k=k, max_distance=limit)
+    for answer, query in zip(answers, gallery.queries, strict=True):
+        assert pairs(answer.neighbours) == gallery.exact(query, k, gallery.live, limit)
+        if limit == 0 or k < 300:
+            assert answer.lengths == (16, 64)
+            assert answer.n_compared < 6000
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.01, 0.0])
+def test_a_selection_is_ranked_by_the_longest_length_alone(gallery, share):
     among = Selection(mask=np.random.default_rng(1).random(60_000) < share, n_rows=60_000)
-    matches = int(np.count_nonzero(among.mask & gallery.live))
-    plan = plan_of(400, n_rows=len(gallery.index), k=300)
-    for answer, query in zip(gallery.answer(plan, k, among=among), gallery.queries, strict=True):
-        hits = pairs(answer.neighbours)
-        assert len(hits) == min(k, matches)
-        assert hits == sorted(hits)
-        assert (among.mask & gallery.live)[answer.neighbours.rows].all()
-        if answer.exact:
-            assert hits == gallery.exact(query, k, among.mask & gallery.live)
-
-
-def test_a_small_selection_is_ranked_by_the_longest_length_alone(gallery):
-    among = Selection(rows=np.arange(0, 60_000, 150), n_rows=60_000)
-    plan = plan_of(500, n_rows=len(gallery.index))
-    for answer, query in zip(gallery.answer(plan, 10, among=among), gallery.queries, strict=True):
-        assert (answer.lengths, answer.n_candidates, answer.exact) == ((64,), 0, True)
+    answers = gallery.index.search_funnel(gallery.queries, k=10, among=among)
+    for answer, query in zip(answers, gallery.queries, strict=True):
+        assert (answer.lengths, answer.n_compared) == ((64,), len(among))
         assert pairs(answer.neighbours) == gallery.exact(query, 10, among.mask & gallery.live)
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [
-        FunnelPlan(short_bits=None, long_bits=64, n_rows=51_000, depths={}),
-        plan_of(500, n_rows=51_000, k=5),
-        plan_of(40_000, n_rows=51_000),
-    ],
-    ids=["no funnel", "no depth for this k", "too many candidates"],
-)
-def test_without_a_plan_that_pays_the_longest_length_answers(gallery, plan):
-    for answer, query in zip(gallery.answer(plan, 10, max_distance=20), gallery.queries, strict=True):
-        assert (answer.lengths, answer.n_candidates, answer.exact) == ((64,), 0, True)
-        assert pairs(answer.neighbours) == gallery.exact(query, 10, gallery.live, 20)
+def test_where_many_codes_would_be_looked_at_all_are(gallery):
+    strangers = np.random.default_rng(3).integers(0, 256, (2, 8), dtype=np.uint8)
+    for answer, query in zip(gallery.index.search_funnel(strangers, k=9000), strangers, strict=True):
+        assert (answer.lengths, answer.n_compared) == ((64,), 51_000)
+        assert pairs(answer.neighbours) == gallery.exact(query, 9000, gallery.live)
 
 
-def test_a_query_farther_than_the_plan_reaches_is_answered_exactly(gallery):
-    plan = plan_of(500, n_rows=len(gallery.index), reach=0)
-    strangers = gallery.rng.integers(0, 256, (2, 8), dtype=np.uint8)
-    answers = gallery.index.search_funnel(strangers, k=10, plan=plan)
-    for answer, query in zip(answers, strangers, strict=True):
-        assert (answer.lengths, answer.n_candidates, answer.exact) == ((16, 64), 500, True)
-        assert pairs(answer.neighbours) == gallery.exact(query, 10, gallery.live)
+def test_rows_that_came_and_went_since_the_funnel_was_made_count(gallery, rng):
+    index = RecordIndex(gallery.layout, min_funnel=10_000)
+    index.add(gallery.records[:50_000])
+    index.settle()
+    index.add(gallery.records[50_000:50_900])
+    live = np.arange(60_000) < 50_900
+    gone = rng.choice(50_900, 300, replace=False)
+    index.remove(gone)
+    live[gone] = False
+    for query, answer in zip(gallery.queries, index.search_funnel(gallery.queries, k=30), strict=True):
+        assert pairs(answer.neighbours) == gallery.exact(query, 30, live)
+        assert answer.lengths == (16, 64)
+        assert answer.n_compared > 900  # all that came later
 
 
-@pytest.mark.parametrize("limit", [0, 1, 3])
-def test_a_limit_within_reach_needs_no_full_search(gallery, limit):
-    plan = plan_of(500, n_rows=len(gallery.index), reach=3, k=1000)
-    for answer, query in zip(gallery.answer(plan, 450, max_distance=limit), gallery.queries, strict=True):
-        hits = pairs(answer.neighbours)
-        assert not answer.exact
-        assert all(distance <= limit for distance, _ in hits)
-        assert set(hits) <= set(gallery.exact(query, 60_000, gallery.live, limit))
+def test_a_funnel_is_made_again_once_many_rows_came_or_went(gallery):
+    index = RecordIndex(gallery.layout, min_funnel=10_000)
+    later = []
+    for rows in np.split(gallery.records[:40_000], [9_000, 20_000, 20_500, 22_000]):
+        index.add(rows)
+        index.settle()
+        later.append([answer.n_compared for answer in index.search_funnel(gallery.queries, k=10)])
+    assert later[0] == [9_000] * 3  # too few for a funnel
+    assert all(2 <= new - old < 520 for new, old in zip(later[2], later[1], strict=True)), "scanned behind it"
+    assert all(new < old for new, old in zip(later[3], later[2], strict=True)), "in another funnel"
+    index.remove(np.arange(32_000))
+    index.settle()
+    assert [answer.lengths for answer in index.search_funnel(gallery.queries, k=10)] == [(64,)] * 3, "too few"
 
 
-def test_a_plan_for_another_longest_length_is_refused(gallery):
-    plan = FunnelPlan(short_bits=16, long_bits=128, n_rows=1, depths={})
-    with pytest.raises(HashingError, match=r"ranks by 128 bits, the index by 64\. Plan on this index"):
-        gallery.answer(plan, 1)
+def test_random_codes_get_no_funnel_until_there_are_twice_as_many():
+    layout = CodeLayout.of([16, 128], nested=True)
+    index = RecordIndex(layout, min_funnel=2_000)
+    codes = np.random.default_rng(5).integers(0, 256, (3_000, 16), dtype=np.uint8)
+    index.add(codes)
+    index.settle()
+    assert {answer.lengths for answer in index.search_funnel(codes[:20], k=10)} == {(128,)}
+    index.add(np.repeat(codes[:9], 5_000, axis=0))
+    index.settle()
+    assert {answer.lengths for answer in index.search_funnel(codes[:9], k=10)} == {(16, 128)}
+
+
+def test_a_single_length_has_no_funnel():
+    index = RecordIndex(CodeLayout.of([16]), min_funnel=10)
+    index.add(np.zeros((50, 2), dtype=np.uint8))
+    index.settle()
+    (answer,) = index.search_funnel(np.zeros((1, 2), dtype=np.uint8), k=3)
+    assert (answer.lengths, answer.n_compared, pairs(answer.neighbours)) == (
+        (16,),
+        50,
+        [(0, row) for row in range(3)],
+    )
 
 
 def test_a_k_below_one_is_refused_by_the_funnel(gallery):
     with pytest.raises(HashingError, match="k must be at least 1, got 0"):
-        gallery.answer(plan_of(5, n_rows=10), 0)
+        gallery.index.search_funnel(gallery.queries, k=0)
 
 
 # ---------------------------------------------------------------- concurrency
@@ -273,21 +267,23 @@ def hasty_threads():
 
 @pytest.mark.usefixtures("hasty_threads")
 def test_funnels_beside_a_writer_return_all_hits_there_are(gallery):
-    index = RecordIndex(gallery.layout)
+    index = RecordIndex(gallery.layout, min_funnel=10_000)
     index.add(gallery.records)
-    plan, n_short = plan_of(500, n_rows=60_000), []
+    index.settle()
+    n_short: list[bool] = []
 
     def write() -> None:
         for start in range(0, 6_000, 60):
             index.add(gallery.records[start : start + 60])
             index.remove(np.arange(start, start + 60))
+            index.settle()
 
     writer = threading.Thread(target=write)
 
     def watch() -> None:
         while writer.is_alive():
             known = index.n_rows
-            for answer in index.search_funnel(gallery.queries, k=10, plan=plan):
+            for answer in index.search_funnel(gallery.queries, k=10):
                 hits = pairs(answer.neighbours)
                 n_short.append(len(hits) != 10 or hits != sorted(hits))
                 n_short.append(bool((answer.neighbours.rows > known + 6_000).any()))

@@ -63,7 +63,7 @@ def test_every_condition_of_a_filter_reaches_the_server(filled):
     assert sorted(hit.image.name for hit in found.hits) == ["2.png", "3.png", "4.png"]
     assert found.counts == FilterCounts(matched=3, hidden=9, missing=12)
     assert dict(found.hits[0].image.scores) == {"half": int(found.hits[0].image.name[0]) / 2}
-    assert (found.bits, found.lengths, found.candidates, found.exact) == (32, (32,), 3, True)
+    assert (found.bits, found.lengths, found.candidates) == (32, (32,), 3)
     assert filled.search(image=png(0), image_filter=ImageFilter(labels_none=("x",))).hits == ()
 
 

@@ -42,7 +42,7 @@ def test_a_filtered_search_gives_exactly_the_nearest_that_match(world, percent, 
         for k in (1, 10, 400):
             answer = world.ask(code, bits=bits, k=k, image_filter=image_filter)
             assert pairs(answer) == expected[:k]
-            assert (answer.exact, answer.candidates, answer.lengths) == (True, len(matching), (bits,))
+            assert (answer.candidates, answer.lengths) == (len(matching), (bits,))
         assert (answer.tally.matched, answer.tally.hidden, answer.tally.missing) == (
             len(matching),
             len(world.images) - len(matching),

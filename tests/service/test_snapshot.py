@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from hashing.funnel import FunnelDepth, FunnelPlan
 from hashing.index_records import RecordIndex
 from service.records import ColumnChunk, GenerationFiles
 from service.usecases.filters import ImageFilter
@@ -56,10 +55,9 @@ def answers(snapshot):
     return found
 
 
-def test_a_snapshot_begins_empty_and_looks_at_everything():
+def test_a_snapshot_begins_empty():
     snapshot = new_snapshot(generation=7)
     assert (len(snapshot), snapshot.n_rows, snapshot.sequence, snapshot.generation) == (0, 0, 0, 7)
-    assert snapshot.plan == FunnelPlan(short_bits=None, long_bits=32, n_rows=0, depths={})
     assert (snapshot.row_of(1), snapshot.record_of(1), snapshot.n_rows_before(5)) == (None, None, 0)
 
 
@@ -114,9 +112,6 @@ def test_ids_and_columns_are_there_before_searches_can_see_the_rows():
 
 
 def test_files_give_the_same_snapshot(snapshot):
-    snapshot.plan = FunnelPlan(
-        short_bits=16, long_bits=32, n_rows=60, depths={10: FunnelDepth(candidates=40, reach=9, recall=0.99)}
-    )
     files = snapshot.to_files()
     assert json.loads(json.dumps(files.facts)) == files.facts
     assert (files.facts["images"], files.facts["hasher"]) == (60, "echo@000000000000")
@@ -129,7 +124,7 @@ def test_files_give_the_same_snapshot(snapshot):
         index_factory=RecordIndex,
         generation=3,
     )
-    assert (again.generation, again.sequence, again.plan) == (3, 99, snapshot.plan)
+    assert (again.generation, again.sequence) == (3, 99)
     assert answers(again) == answers(snapshot)
     for one in (again, snapshot):
         one.add(chunk_of([500, 501]), codes(2, seed=1))

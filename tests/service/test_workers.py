@@ -56,7 +56,6 @@ def check_built(store, built, hasher):
     np.testing.assert_array_equal(written.image_ids(rows), truth.image_ids(rows))
     np.testing.assert_array_equal(written.index.records(rows), truth.index.records(rows))
     assert written.sequence == truth.sequence
-    assert written.plan.n_rows == COUNT, "the funnel was measured on it"
 
 
 def test_another_process_encodes_and_builds_what_this_one_would(folder, store):

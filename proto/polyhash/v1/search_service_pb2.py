@@ -28,7 +28,7 @@ from polyhash.v1 import filter_pb2 as polyhash_dot_v1_dot_filter__pb2
 from polyhash.v1 import image_pb2 as polyhash_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polyhash/v1/search_service.proto\x12\x0bpolyhash.v1\x1a\x17google/rpc/status.proto\x1a\x17polyhash/v1/facet.proto\x1a\x18polyhash/v1/filter.proto\x1a\x17polyhash/v1/image.proto\"\xda\x02\n\rSearchRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04\x63ode\x18\x03 \x01(\x0cH\x00\x12\x0c\n\x04\x62its\x18\x04 \x01(\x05\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12%\n\x04view\x18\x07 \x01(\x0e\x32\x17.polyhash.v1.SearchView\x12(\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12-\n\x08strategy\x18\t \x01(\x0e\x32\x1b.polyhash.v1.SearchStrategy\x12\x14\n\x0cmin_sequence\x18\n \x01(\x03\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x07\n\x05queryB\x04\n\x02_kB\x0f\n\r_max_distance\"\xf7\x02\n\x0eSearchResponse\x12$\n\x04hits\x18\x01 \x03(\x0b\x32\x16.polyhash.v1.SearchHit\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x0c\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06hasher\x18\x05 \x01(\t\x12>\n\ntimings_ms\x18\x06 \x03(\x0b\x32*.polyhash.v1.SearchResponse.TimingsMsEntry\x12\x17\n\x0fnext_page_token\x18\x07 \x01(\t\x12)\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x12\n\ngeneration\x18\t \x01(\x03\x12\x14\n\x0clengths_bits\x18\n \x03(\x05\x12\x12\n\ncandidates\x18\x0b \x01(\x03\x12\r\n\x05\x65xact\x18\x0c \x01(\x08\x1a\x30\n\x0eTimingsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"`\n\tSearchHit\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x10\n\x08\x64istance\x18\x02 \x01(\x05\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12!\n\x05image\x18\x04 \x01(\x0b\x32\x12.polyhash.v1.Image\"K\n\x0bSearchQuery\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04\x63ode\x18\x03 \x01(\x0cH\x00\x42\x07\n\x05query\"\xa5\x02\n\x12\x42\x61tchSearchRequest\x12)\n\x07queries\x18\x01 \x03(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12%\n\x04view\x18\x05 \x01(\x0e\x32\x17.polyhash.v1.SearchView\x12(\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12-\n\x08strategy\x18\x07 \x01(\x0e\x32\x1b.polyhash.v1.SearchStrategy\x12\x14\n\x0cmin_sequence\x18\x08 \x01(\x03\x42\x04\n\x02_kB\x0f\n\r_max_distance\"F\n\x13\x42\x61tchSearchResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.polyhash.v1.BatchSearchResult\"r\n\x11\x42\x61tchSearchResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.polyhash.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"N\n\x13StreamSearchRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12*\n\x06search\x18\x02 \x01(\x0b\x32\x1a.polyhash.v1.SearchRequest\"\x82\x01\n\x14StreamSearchResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12-\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1b.polyhash.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xb8\x01\n\x13\x43ountMatchesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x19\n\x0cmax_distance\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12(\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12\x14\n\x0cmin_sequence\x18\x05 \x01(\x03\x42\x0f\n\r_max_distance\"\x9f\x01\n\x14\x43ountMatchesResponse\x12\x19\n\x11\x63ount_by_distance\x18\x01 \x03(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04\x62its\x18\x03 \x01(\x05\x12)\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x12\n\ngeneration\x18\x06 \x01(\x03\"\x88\x01\n\rNeighbourhood\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0f\n\r_max_distance\"\xad\x01\n\rFacetsRequest\x12)\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x19.polyhash.v1.FacetRequest\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12\x31\n\rneighbourhood\x18\x03 \x01(\x0b\x32\x1a.polyhash.v1.Neighbourhood\x12\x14\n\x0cmin_sequence\x18\x04 \x01(\x03\"\x9a\x01\n\x0e\x46\x61\x63\x65tsResponse\x12\"\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x12.polyhash.v1.Facet\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12)\n\x06\x63ounts\x18\x03 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03*V\n\nSearchView\x12\x1b\n\x17SEARCH_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_VIEW_BASIC\x10\x01\x12\x14\n\x10SEARCH_VIEW_FULL\x10\x02*f\n\x0eSearchStrategy\x12\x1f\n\x1bSEARCH_STRATEGY_UNSPECIFIED\x10\x00\x12\x19\n\x15SEARCH_STRATEGY_EXACT\x10\x01\x12\x18\n\x14SEARCH_STRATEGY_AUTO\x10\x02\x32\x95\x03\n\rSearchService\x12\x41\n\x06Search\x12\x1a.polyhash.v1.SearchRequest\x1a\x1b.polyhash.v1.SearchResponse\x12P\n\x0b\x42\x61tchSearch\x12\x1f.polyhash.v1.BatchSearchRequest\x1a .polyhash.v1.BatchSearchResponse\x12W\n\x0cStreamSearch\x12 .polyhash.v1.StreamSearchRequest\x1a!.polyhash.v1.StreamSearchResponse(\x01\x30\x01\x12S\n\x0c\x43ountMatches\x12 .polyhash.v1.CountMatchesRequest\x1a!.polyhash.v1.CountMatchesResponse\x12\x41\n\x06\x46\x61\x63\x65ts\x12\x1a.polyhash.v1.FacetsRequest\x1a\x1b.polyhash.v1.FacetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n polyhash/v1/search_service.proto\x12\x0bpolyhash.v1\x1a\x17google/rpc/status.proto\x1a\x17polyhash/v1/facet.proto\x1a\x18polyhash/v1/filter.proto\x1a\x17polyhash/v1/image.proto\"\xda\x02\n\rSearchRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04\x63ode\x18\x03 \x01(\x0cH\x00\x12\x0c\n\x04\x62its\x18\x04 \x01(\x05\x12\x0e\n\x01k\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12%\n\x04view\x18\x07 \x01(\x0e\x32\x17.polyhash.v1.SearchView\x12(\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12-\n\x08strategy\x18\t \x01(\x0e\x32\x1b.polyhash.v1.SearchStrategy\x12\x14\n\x0cmin_sequence\x18\n \x01(\x03\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\tB\x07\n\x05queryB\x04\n\x02_kB\x0f\n\r_max_distance\"\xfb\x02\n\x0eSearchResponse\x12$\n\x04hits\x18\x01 \x03(\x0b\x32\x16.polyhash.v1.SearchHit\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x0c\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x0e\n\x06hasher\x18\x05 \x01(\t\x12>\n\ntimings_ms\x18\x06 \x03(\x0b\x32*.polyhash.v1.SearchResponse.TimingsMsEntry\x12\x17\n\x0fnext_page_token\x18\x07 \x01(\t\x12)\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x12\n\ngeneration\x18\t \x01(\x03\x12\x14\n\x0clengths_bits\x18\n \x03(\x05\x12\x12\n\ncandidates\x18\x0b \x01(\x03\x12\x11\n\x05\x65xact\x18\x0c \x01(\x08\x42\x02\x18\x01\x1a\x30\n\x0eTimingsMsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"`\n\tSearchHit\x12\x10\n\x08image_id\x18\x01 \x01(\x03\x12\x10\n\x08\x64istance\x18\x02 \x01(\x05\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12!\n\x05image\x18\x04 \x01(\x0b\x32\x12.polyhash.v1.Image\"K\n\x0bSearchQuery\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08image_id\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04\x63ode\x18\x03 \x01(\x0cH\x00\x42\x07\n\x05query\"\xa5\x02\n\x12\x42\x61tchSearchRequest\x12)\n\x07queries\x18\x01 \x03(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12%\n\x04view\x18\x05 \x01(\x0e\x32\x17.polyhash.v1.SearchView\x12(\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12-\n\x08strategy\x18\x07 \x01(\x0e\x32\x1b.polyhash.v1.SearchStrategy\x12\x14\n\x0cmin_sequence\x18\x08 \x01(\x03\x42\x04\n\x02_kB\x0f\n\r_max_distance\"F\n\x13\x42\x61tchSearchResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.polyhash.v1.BatchSearchResult\"r\n\x11\x42\x61tchSearchResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.polyhash.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"N\n\x13StreamSearchRequest\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12*\n\x06search\x18\x02 \x01(\x0b\x32\x1a.polyhash.v1.SearchRequest\"\x82\x01\n\x14StreamSearchResponse\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12-\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x1b.polyhash.v1.SearchResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xb8\x01\n\x13\x43ountMatchesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x19\n\x0cmax_distance\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12(\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12\x14\n\x0cmin_sequence\x18\x05 \x01(\x03\x42\x0f\n\r_max_distance\"\x9f\x01\n\x14\x43ountMatchesResponse\x12\x19\n\x11\x63ount_by_distance\x18\x01 \x03(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04\x62its\x18\x03 \x01(\x05\x12)\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x12\n\ngeneration\x18\x06 \x01(\x03\"\x88\x01\n\rNeighbourhood\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.polyhash.v1.SearchQuery\x12\x0c\n\x04\x62its\x18\x02 \x01(\x05\x12\x0e\n\x01k\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0cmax_distance\x18\x04 \x01(\x05H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0f\n\r_max_distance\"\xad\x01\n\rFacetsRequest\x12)\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x19.polyhash.v1.FacetRequest\x12(\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x18.polyhash.v1.ImageFilter\x12\x31\n\rneighbourhood\x18\x03 \x01(\x0b\x32\x1a.polyhash.v1.Neighbourhood\x12\x14\n\x0cmin_sequence\x18\x04 \x01(\x03\"\x9a\x01\n\x0e\x46\x61\x63\x65tsResponse\x12\"\n\x06\x66\x61\x63\x65ts\x18\x01 \x03(\x0b\x32\x12.polyhash.v1.Facet\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12)\n\x06\x63ounts\x18\x03 \x01(\x0b\x32\x19.polyhash.v1.FilterCounts\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x12\n\ngeneration\x18\x05 \x01(\x03*V\n\nSearchView\x12\x1b\n\x17SEARCH_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_VIEW_BASIC\x10\x01\x12\x14\n\x10SEARCH_VIEW_FULL\x10\x02*f\n\x0eSearchStrategy\x12\x1f\n\x1bSEARCH_STRATEGY_UNSPECIFIED\x10\x00\x12\x19\n\x15SEARCH_STRATEGY_EXACT\x10\x01\x12\x18\n\x14SEARCH_STRATEGY_AUTO\x10\x02\x32\x95\x03\n\rSearchService\x12\x41\n\x06Search\x12\x1a.polyhash.v1.SearchRequest\x1a\x1b.polyhash.v1.SearchResponse\x12P\n\x0b\x42\x61tchSearch\x12\x1f.polyhash.v1.BatchSearchRequest\x1a .polyhash.v1.BatchSearchResponse\x12W\n\x0cStreamSearch\x12 .polyhash.v1.StreamSearchRequest\x1a!.polyhash.v1.StreamSearchResponse(\x01\x30\x01\x12S\n\x0c\x43ountMatches\x12 .polyhash.v1.CountMatchesRequest\x1a!.polyhash.v1.CountMatchesResponse\x12\x41\n\x06\x46\x61\x63\x65ts\x12\x1a.polyhash.v1.FacetsRequest\x1a\x1b.polyhash.v1.FacetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,40 +37,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._loaded_options = None
   _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._serialized_options = b'8\001'
-  _globals['_SEARCHVIEW']._serialized_start=2570
-  _globals['_SEARCHVIEW']._serialized_end=2656
-  _globals['_SEARCHSTRATEGY']._serialized_start=2658
-  _globals['_SEARCHSTRATEGY']._serialized_end=2760
+  _globals['_SEARCHRESPONSE'].fields_by_name['exact']._loaded_options = None
+  _globals['_SEARCHRESPONSE'].fields_by_name['exact']._serialized_options = b'\030\001'
+  _globals['_SEARCHVIEW']._serialized_start=2574
+  _globals['_SEARCHVIEW']._serialized_end=2660
+  _globals['_SEARCHSTRATEGY']._serialized_start=2662
+  _globals['_SEARCHSTRATEGY']._serialized_end=2764
   _globals['_SEARCHREQUEST']._serialized_start=151
   _globals['_SEARCHREQUEST']._serialized_end=497
   _globals['_SEARCHRESPONSE']._serialized_start=500
-  _globals['_SEARCHRESPONSE']._serialized_end=875
-  _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._serialized_start=827
-  _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._serialized_end=875
-  _globals['_SEARCHHIT']._serialized_start=877
-  _globals['_SEARCHHIT']._serialized_end=973
-  _globals['_SEARCHQUERY']._serialized_start=975
-  _globals['_SEARCHQUERY']._serialized_end=1050
-  _globals['_BATCHSEARCHREQUEST']._serialized_start=1053
-  _globals['_BATCHSEARCHREQUEST']._serialized_end=1346
-  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1348
-  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1418
-  _globals['_BATCHSEARCHRESULT']._serialized_start=1420
-  _globals['_BATCHSEARCHRESULT']._serialized_end=1534
-  _globals['_STREAMSEARCHREQUEST']._serialized_start=1536
-  _globals['_STREAMSEARCHREQUEST']._serialized_end=1614
-  _globals['_STREAMSEARCHRESPONSE']._serialized_start=1617
-  _globals['_STREAMSEARCHRESPONSE']._serialized_end=1747
-  _globals['_COUNTMATCHESREQUEST']._serialized_start=1750
-  _globals['_COUNTMATCHESREQUEST']._serialized_end=1934
-  _globals['_COUNTMATCHESRESPONSE']._serialized_start=1937
-  _globals['_COUNTMATCHESRESPONSE']._serialized_end=2096
-  _globals['_NEIGHBOURHOOD']._serialized_start=2099
-  _globals['_NEIGHBOURHOOD']._serialized_end=2235
-  _globals['_FACETSREQUEST']._serialized_start=2238
-  _globals['_FACETSREQUEST']._serialized_end=2411
-  _globals['_FACETSRESPONSE']._serialized_start=2414
-  _globals['_FACETSRESPONSE']._serialized_end=2568
-  _globals['_SEARCHSERVICE']._serialized_start=2763
-  _globals['_SEARCHSERVICE']._serialized_end=3168
+  _globals['_SEARCHRESPONSE']._serialized_end=879
+  _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._serialized_start=831
+  _globals['_SEARCHRESPONSE_TIMINGSMSENTRY']._serialized_end=879
+  _globals['_SEARCHHIT']._serialized_start=881
+  _globals['_SEARCHHIT']._serialized_end=977
+  _globals['_SEARCHQUERY']._serialized_start=979
+  _globals['_SEARCHQUERY']._serialized_end=1054
+  _globals['_BATCHSEARCHREQUEST']._serialized_start=1057
+  _globals['_BATCHSEARCHREQUEST']._serialized_end=1350
+  _globals['_BATCHSEARCHRESPONSE']._serialized_start=1352
+  _globals['_BATCHSEARCHRESPONSE']._serialized_end=1422
+  _globals['_BATCHSEARCHRESULT']._serialized_start=1424
+  _globals['_BATCHSEARCHRESULT']._serialized_end=1538
+  _globals['_STREAMSEARCHREQUEST']._serialized_start=1540
+  _globals['_STREAMSEARCHREQUEST']._serialized_end=1618
+  _globals['_STREAMSEARCHRESPONSE']._serialized_start=1621
+  _globals['_STREAMSEARCHRESPONSE']._serialized_end=1751
+  _globals['_COUNTMATCHESREQUEST']._serialized_start=1754
+  _globals['_COUNTMATCHESREQUEST']._serialized_end=1938
+  _globals['_COUNTMATCHESRESPONSE']._serialized_start=1941
+  _globals['_COUNTMATCHESRESPONSE']._serialized_end=2100
+  _globals['_NEIGHBOURHOOD']._serialized_start=2103
+  _globals['_NEIGHBOURHOOD']._serialized_end=2239
+  _globals['_FACETSREQUEST']._serialized_start=2242
+  _globals['_FACETSREQUEST']._serialized_end=2415
+  _globals['_FACETSRESPONSE']._serialized_start=2418
+  _globals['_FACETSRESPONSE']._serialized_end=2572
+  _globals['_SEARCHSERVICE']._serialized_start=2767
+  _globals['_SEARCHSERVICE']._serialized_end=3172
 # @@protoc_insertion_point(module_scope)

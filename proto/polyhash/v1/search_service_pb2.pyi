@@ -21,6 +21,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _SearchView:
@@ -58,8 +63,8 @@ class _SearchStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Search
     SEARCH_STRATEGY_EXACT: _SearchStrategy.ValueType  # 1
     """Compares the codes of one length, of every image that passes the filter."""
     SEARCH_STRATEGY_AUTO: _SearchStrategy.ValueType  # 2
-    """A short length proposes candidates and the longest ranks them: distances are those of the longest, and the answer
-    says what was done. Faster, and it may miss a hit. Not with `bits`, nor page by page.
+    """The hits of the longest length, for which the shortest may say where to look; the answer says what was done. Faster in
+    large galleries of images that resemble each other. Not with `bits`, nor page by page.
     """
 
 class SearchStrategy(_SearchStrategy, metaclass=_SearchStrategyEnumTypeWrapper):
@@ -70,8 +75,8 @@ SEARCH_STRATEGY_UNSPECIFIED: SearchStrategy.ValueType  # 0
 SEARCH_STRATEGY_EXACT: SearchStrategy.ValueType  # 1
 """Compares the codes of one length, of every image that passes the filter."""
 SEARCH_STRATEGY_AUTO: SearchStrategy.ValueType  # 2
-"""A short length proposes candidates and the longest ranks them: distances are those of the longest, and the answer
-says what was done. Faster, and it may miss a hit. Not with `bits`, nor page by page.
+"""The hits of the longest length, for which the shortest may say where to look; the answer says what was done. Faster in
+large galleries of images that resemble each other. Not with `bits`, nor page by page.
 """
 Global___SearchStrategy: _TypeAlias = SearchStrategy  # noqa: Y015
 
@@ -213,11 +218,19 @@ class SearchResponse(_message.Message):
     generation: _builtins.int
     """Number of the generation that was searched, 1 or more; 0 while there is none on disk."""
     candidates: _builtins.int
-    """How many images were compared by the length `bits`, 0 or more: all that pass the filter, or those that a short length
-    proposed.
+    """How many images were compared by the length `bits`, 0 or more: all that pass the filter, or those of them that can be
+    near.
     """
-    exact: _builtins.bool
-    """Whether the hits are sure to be the nearest by `bits`. False when candidates may have left one out."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def exact(self) -> _builtins.bool:
+        """Always true: every strategy finds the nearest by `bits`."""
+
+    @exact.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def exact(self, value: _builtins.bool) -> None:
+        """Always true: every strategy finds the nearest by `bits`."""
+
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
         """Hits in ascending order of (distance, image_id)."""
