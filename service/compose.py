@@ -4,7 +4,6 @@ In: paths and settings. Out: an `Application` over one store, and what is made f
 contact sheet. Everything else receives what it needs from here.
 """
 
-import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,25 +13,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hashing.errors import HasherFileError
-from hashing.fitted_hasher import Estimator, FittedHasher, Provenance
-from hashing.hasher_file import load_hasher
+from hashing.fitted_hasher import Estimator, FittedHasher
 from hashing.index_records import RecordIndex
 from hashing.joint import JointHasher
 from hashing.joint_cv import JointHasherCV
 from hashing.methods import HASHING_METHODS
 from service.application import Application
-from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError
-from service.ports import Backbone, Catalog, Hasher, Workers
-from service.records import DecodedImage, GenerationRow, ModelKind
+from service.errors import InvalidArgumentError
+from service.ports import Backbone, Hasher, Workers
+from service.records import DecodedImage, GenerationRow
 from service.rpc.server import Server
 from service.storage.store import Store
+from service.store_models import (
+    active_hasher,
+    active_identity,
+    choose_backbone,
+    find_or_register_backbone,
+    given_hasher,
+    register_hasher,
+)
 from service.usecases.duplicates import DuplicateRule
 from service.usecases.evaluate import LearnerFactory
 from service.usecases.gallery import NOBODY_LOOKS, Gallery
 from service.usecases.ingest import CopyPolicy, Ingestor
 from service.usecases.learn import read_training_set
-from service.usecases.loading import encode_lacking, load_snapshot
+from service.usecases.loading import load_snapshot
 from service.usecases.operations import Operations
 from service.usecases.pictures import Pictures
 from service.usecases.query_encoder import QueryEncoder
@@ -41,11 +46,10 @@ from service.usecases.search import Searcher
 from service.usecases.snapshot import Snapshot
 from service.usecases.verify import Verification, verify_store
 from service.usecases.waiting import Report
-from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.images import decode_image
 from service.vision.images import thumbnail_jpeg as jpeg_of_pixels
 from service.vision.sources import read_source
-from service.workers import StoreWorkers, find_backbone, find_hasher, provenance_now, save_fitted
+from service.workers import StoreWorkers, find_hasher, provenance_now
 
 # However many calls there are, so many pictures are decoded at a time: a single one may take more than a gigabyte.
 DECODE_PLACES = threading.BoundedSemaphore(2)
@@ -106,19 +110,21 @@ def open_session(
         else Store.open(folder, purpose=purpose, writable=writable, synchronous=synchronous.upper())
     )
     with store, ExitStack() as closing:
-        loaded = _backbone(store.catalog, backbone, register=writable)
+        loaded = choose_backbone(store.catalog, backbone, register=writable)
         hasher = None
         if hasher_file:
-            hasher = _given_hasher(store, loaded, hasher_file)
+            hasher = given_hasher(store, loaded, hasher_file)
         elif not relearn:
-            hasher = _active_hasher(store)
+            hasher = active_hasher(store)
         if hasher is not None and hasher.backbone_identity != loaded.identity:
-            loaded = _backbone(store.catalog, backbone, register=writable)  # another process went over to it
+            loaded = choose_backbone(
+                store.catalog, backbone, register=writable
+            )  # another process went over to it
         snapshot = _snapshot(store, hasher, on_load)
-        while not relearn and _identity(hasher) != _active_identity(store):
+        while not relearn and _identity(hasher) != active_identity(store):
             # another process has learned anew meanwhile, and what was loaded may be half of either
-            hasher = _active_hasher(store)
-            loaded = _backbone(store.catalog, backbone, register=writable)
+            hasher = active_hasher(store)
+            loaded = choose_backbone(store.catalog, backbone, register=writable)
             snapshot = _snapshot(store, hasher, on_load)
         workers = StoreWorkers(folder, None if serving else ThreadPoolExecutor(1))
         closing.callback(workers.close)
@@ -161,7 +167,7 @@ def fit_hasher(
     provenance = provenance_now(
         "deep" if deep else "joint", backbone=backbone.identity, training_hash=training.digest
     )
-    return _register(store, estimator, provenance)
+    return register_hasher(store, estimator, provenance)
 
 
 def use_hasher(session: Session, hasher: FittedHasher, *, report: Report = _say_nothing) -> GenerationRow:
@@ -295,7 +301,7 @@ def _join(
             store.generations,
             workers,
             find_hasher=partial(find_hasher, store),
-            find_backbone=partial(_find_or_register_backbone, store),
+            find_backbone=partial(find_or_register_backbone, store),
             index_factory=RecordIndex,
         ),
         operations=Operations(),
@@ -315,97 +321,5 @@ def _verify(store: Store, gallery: Gallery, report: Report) -> Verification:
     )
 
 
-def _find_or_register_backbone(store: Store, which: str) -> Backbone:
-    """Return a backbone by the identity of a registered one, or by a spec, and register it."""
-    if any(model.identity == which for model in store.catalog.models()):
-        return find_backbone(store, which)
-    spec = _lasting(which)
-    backbone = load_backbone(spec)
-    _register_backbone(store.catalog, backbone, spec)
-    return backbone
-
-
-def _register_backbone(catalog: Catalog, backbone: Backbone, spec: str) -> None:
-    catalog.register_model(
-        backbone.identity,
-        ModelKind.BACKBONE,
-        path=spec,  # follows a folder that was moved
-        metadata={"dim": backbone.dim, "stride": backbone.stride},
-    )
-
-
-def _lasting(spec: str) -> str:
-    """Return a spec that means the same from any working folder."""
-    if spec != DEFAULT_BACKBONE and Path(spec).is_dir():
-        return str(Path(spec).absolute())
-    return spec
-
-
-def _backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone:
-    active = catalog.active_model(ModelKind.BACKBONE)
-    if spec:
-        spec = _lasting(spec)
-    backbone = load_backbone(spec or (active.path if active else DEFAULT_BACKBONE))
-    if active and active.identity != backbone.identity:
-        raise ModelMismatchError(
-            f"The store uses backbone {active.identity}, got {backbone.identity}. Leave --backbone out, index into a new "
-            "store, or go over to it: `polyhash rebuild --kind extract`.",
-            expected=active.identity,
-            found=backbone.identity,
-        )
-    if register:
-        _register_backbone(catalog, backbone, spec or (active.path if active else DEFAULT_BACKBONE))
-    return backbone
-
-
-def _active_hasher(store: Store) -> FittedHasher | None:
-    identity = _active_identity(store)
-    if not identity:
-        return None
-    try:
-        return find_hasher(store, identity)
-    except HasherFileError as error:
-        again = shlex.join(["polyhash", "train", "hasher", "--store", str(store.folder)])
-        raise HasherFileError(
-            f"The hasher of the store cannot be used: {error} To replace it: {again}"
-        ) from error
-
-
-def _active_identity(store: Store) -> str:
-    active = store.catalog.active_model(ModelKind.HASHER)
-    return active.identity if active else ""
-
-
 def _identity(hasher: Hasher | None) -> str:
     return hasher.identity if hasher else ""
-
-
-def _given_hasher(store: Store, backbone: Backbone, file: Path) -> FittedHasher:
-    estimator, provenance = load_hasher(file)
-    given = FittedHasher(hasher=estimator, provenance=provenance)
-    if given.backbone_identity != backbone.identity:
-        raise ModelMismatchError(
-            f"Hasher {given.identity} was fitted on embeddings of {given.backbone_identity}, the store uses "
-            f"{backbone.identity}. Give the hasher of that backbone, or leave --hasher out to learn one.",
-            expected=backbone.identity,
-            found=given.backbone_identity,
-        )
-    active = store.catalog.active_model(ModelKind.HASHER)
-    if active and active.identity != given.identity:
-        raise ConflictError(
-            f"The store uses hasher {active.identity}, got {given.identity}. Index into a new store to use another.",
-            reason="HASHER_CONFLICT",
-        )
-    if not active:
-        _register(store, estimator, provenance)
-        encode_lacking(store.catalog, given)
-        store.catalog.activate_model(given.identity)
-    return given
-
-
-def _register(store: Store, estimator: Estimator, provenance: Provenance) -> FittedHasher:
-    fitted = save_fitted(store, estimator, provenance)
-    store.catalog.register_model(
-        fitted.identity, ModelKind.HASHER, path=fitted.path, metadata=fitted.metadata
-    )
-    return FittedHasher(hasher=estimator, provenance=provenance)

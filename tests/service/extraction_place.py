@@ -44,7 +44,7 @@ def use_pixels(monkeypatch):
     def load(spec):
         return pixels if spec == "pixels" else load_backbone(spec)
 
-    monkeypatch.setattr("service.compose.load_backbone", load)
+    monkeypatch.setattr("service.store_models.load_backbone", load)
     monkeypatch.setattr("service.workers.load_backbone", load)
     return pixels
 

@@ -11,7 +11,7 @@ import pytest
 from hashing.errors import HasherFileError
 from hashing.hasher_file import load_hasher
 from hashing.methods import HASHING_METHODS
-from service import compose
+from service import compose, store_models
 from service.client import Client
 from service.errors import ConflictError, InvalidArgumentError, ModelMismatchError, PreconditionError
 from service.records import ModelKind
@@ -153,7 +153,7 @@ def test_a_hasher_of_another_backbone_is_refused(store, tmp_path, monkeypatch):
         path = hasher_path(session.store, session.application.gallery.hasher_identity)
     real = load_hasher(path)
 
-    monkeypatch.setattr(compose, "load_backbone", lambda _: FakeBackbone())
+    monkeypatch.setattr(store_models, "load_backbone", lambda _: FakeBackbone())
     with pytest.raises(
         ModelMismatchError,
         match=f"fitted on embeddings of {real[1].backbone_identity}, the store uses fake-backbone@",
