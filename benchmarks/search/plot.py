@@ -20,9 +20,6 @@ STYLES = {
     "FAISS IVF": ("#D55E00", "s"),
     "FAISS HNSW": ("#009E73", "^"),
     "FAISS MultiHash": ("#CC79A7", "D"),
-    "funnel 16": ("#56B4E9", "o"),
-    "funnel 32": ("#56B4E9", "v"),
-    "funnel 64": ("#56B4E9", "P"),
     "our single lengths": ("#0072B2", "o"),
     "AUTO": ("#0072B2", "*"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import faiss
 import grpc
@@ -16,7 +17,7 @@ from jaxtyping import UInt8
 from polyhash.v1 import filter_pb2, search_service_pb2, search_service_pb2_grpc
 
 from benchmarks.search import galleries
-from benchmarks.search.codes import CodeSet
+from benchmarks.search.codes import LAYOUT, CodeSet
 from benchmarks.search.results import Part, circumstances, make_row, raw_of
 from benchmarks.search.timing import Name, Side, take_turns
 from hashing.index import Selection
@@ -28,11 +29,12 @@ from service.usecases.snapshot import Snapshot
 K = 10
 BATCH = 32
 ALL = "all"
-FAISS, INDEX, SEARCHER, GRPC, EMPTY_CALL = (
+FAISS, INDEX, SEARCHER, GRPC, GRPC_AUTO, EMPTY_CALL = (
     "FAISS flat",
     "our index",
     "our searcher",
     "gRPC",
+    "gRPC, AUTO",
     "gRPC, empty call",
 )
 BY_SCORE = "1 % by score"
@@ -108,7 +110,10 @@ def measure_batch(
         (case, SEARCHER): partial(_searcher, searcher, partial(_batch, queries, bits)),
     }
     if wire:
-        sides[(case, GRPC)] = partial(_grpc_batch, wire, queries, bits)
+        sides[(case, GRPC)] = partial(_grpc_batch, wire, queries, {"bits": bits})
+        if bits == LAYOUT.lengths[-1]:
+            auto = {"strategy": search_service_pb2.SEARCH_STRATEGY_AUTO}
+            sides[(case, GRPC_AUTO)] = partial(_grpc_batch, wire, codes.queries, auto)
     _check_agree(sides)
     return _part("batch", codes, bits, sides, wire, base=(case, FAISS), rounds=rounds, calls=calls)
 
@@ -210,12 +215,12 @@ def _grpc(
     return [[hit.distance for hit in wire.search.Search(request).hits]]
 
 
-def _grpc_batch(wire: Wire, queries: Codes, bits: int, call: int) -> list[list[int]]:
+def _grpc_batch(wire: Wire, queries: Codes, how: dict[str, Any], call: int) -> list[list[int]]:
     request = search_service_pb2.BatchSearchRequest(
         queries=[search_service_pb2.SearchQuery(code=code.tobytes()) for code in _rows(queries, call, BATCH)],
-        bits=bits,
         k=K,
         view=search_service_pb2.SEARCH_VIEW_BASIC,
+        **how,
     )
     results = wire.search.BatchSearch(request).results
     return [[hit.distance for hit in result.answer.hits] for result in results]

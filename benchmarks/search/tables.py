@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.search.lengths import AUTO, FLAT, TABLE
 from benchmarks.search.results import Part, Row
-from benchmarks.search.searches import ALL, BATCH, BY_SCORE, FAISS, GRPC, INDEX, SEARCHER
+from benchmarks.search.searches import ALL, BATCH, BY_SCORE, FAISS, GRPC, GRPC_AUTO, INDEX, SEARCHER
 
 TITLES = {
     "filtered": "Exact search with and without a filter",
@@ -104,7 +104,7 @@ def _filtered(rows: Rows) -> Iterator[Verdict]:
 
 def _batch(rows: Rows) -> Iterator[Verdict]:
     for (_, side), row in rows.items():
-        if side in {INDEX, SEARCHER, GRPC}:
+        if side in {INDEX, SEARCHER, GRPC, GRPC_AUTO}:
             yield f"{side}: batch within 15 % of {FAISS}", f"{row.ratio:.2f} x", row.ratio <= 1.15
 
 
