@@ -40,7 +40,7 @@ def _register_backbone(catalog: Catalog, backbone: Backbone, spec: str) -> None:
 
 def _lasting(spec: str) -> str:
     """Return a spec that means the same from any working folder."""
-    if spec != DEFAULT_BACKBONE and Path(spec).is_dir():
+    if spec != DEFAULT_BACKBONE and Path(spec).exists():
         return str(Path(spec).absolute())
     return spec
 

@@ -15,7 +15,8 @@ BackboneOption = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="`descriptor`, a folder of a transformers model, or a hub name. Default: what the store uses.",
+        help="`descriptor`, a weight file of `train encoder`, a folder of a transformers model, or a hub name. Default: what the "
+        "store uses.",
         show_default=False,
     ),
 ]

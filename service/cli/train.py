@@ -18,8 +18,10 @@ from service.cli.options import (
     zero_or_more,
 )
 from service.cli.sessions import learn, open_session
+from service.cli.train_encoder import encoder
 
 app = typer.Typer(help="Learn models.", no_args_is_help=True)
+app.command("encoder")(encoder)
 
 MAX_SEED = 2**32 - 1  # of numpy's generators
 

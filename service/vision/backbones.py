@@ -1,13 +1,13 @@
 """Backbones by name: what `--backbone` may say, turned into an object.
 
-In: a spec (`descriptor`, a model folder, or a hub name). Out: a ready Backbone. Loading is left to the modules of the
+In: a spec (`descriptor`, a weight file, a model folder, or a hub name). Out: a ready Backbone. Loading is left to the modules of the
 backbones; torch and transformers are imported only when a spec asks for them.
 """
 
 import re
 from pathlib import Path
 
-from service.errors import InvalidArgumentError, NotFoundError
+from service.errors import NotFoundError
 from service.ports import Backbone
 from service.vision.descriptor import DescriptorBackbone
 
@@ -16,7 +16,8 @@ DEFAULT_BACKBONE = "descriptor"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 CHOICES = (
-    "A backbone is one of: `descriptor` (built in, no weights); the folder of a vision model in transformers' format"
+    "A backbone is one of: `descriptor` (built in, no weights); a weight file of `polyhash train encoder`"
+    " (NAME.safetensors); the folder of a vision model in transformers' format"
     " (config.json, preprocessor_config.json, model.safetensors); a hub name OWNER/MODEL such as facebook/dinov2-small."
 )
 
@@ -34,14 +35,21 @@ def load_backbone(spec: str) -> Backbone:
         return DescriptorBackbone()
     folder = Path(spec).expanduser()
     if spec and folder.is_file():
-        raise InvalidArgumentError(
-            f"{spec!r} is a file; give the folder it is in. {CHOICES}", reason="BACKBONE_INVALID"
-        )
+        return _load_encoder(folder)
     if not (spec and folder.is_dir()) and not HUB_NAME.fullmatch(spec):
         raise NotFoundError(
             f"There is no backbone {spec!r}. {CHOICES}", reason="BACKBONE_NOT_FOUND", backbone=spec
         )
     return _load_transformers(spec, folder)
+
+
+def _load_encoder(file: Path) -> Backbone:
+    import torch  # noqa: PLC0415
+
+    from service.vision.encoder.backbone import EncoderBackbone  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # as below
+    return EncoderBackbone.load(file)
 
 
 def _load_transformers(spec: str, folder: Path) -> Backbone:

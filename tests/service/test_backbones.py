@@ -10,8 +10,10 @@ import huggingface_hub.constants
 import pytest
 import transformers
 
-from service.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from service.errors import DataLossError, InvalidArgumentError, NotFoundError, UnavailableError
 from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
+from service.vision.encoder.network import EncoderNetwork, EncoderShape
+from service.vision.encoder.weight_file import encoder_file_bytes
 
 COMMIT = "0123456789" * 4
 
@@ -116,6 +118,22 @@ def test_an_unknown_spec_lists_what_is_possible(spec: str):
         load_backbone(spec)
 
 
-def test_a_file_is_refused_in_favour_of_its_folder(model_folder: Path):
-    with pytest.raises(InvalidArgumentError, match="is a file; give the folder it is in"):
+def test_a_file_of_another_model_is_refused_in_favour_of_its_folder(model_folder: Path):
+    with pytest.raises(
+        InvalidArgumentError, match=r"is no encoder of polyhash.*for other models give their folder"
+    ):
         load_backbone(str(model_folder / "model.safetensors"))
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path):
+    (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(DataLossError, match="is damaged or no safetensors file"):
+        load_backbone(str(tmp_path / "picture.jpg"))
+
+
+def test_a_weight_file_of_our_own_is_a_backbone(tmp_path: Path):
+    network = EncoderNetwork(EncoderShape(stem=4, widths=(8,), depths=(1,), dim=8)).eval()
+    (tmp_path / "own.safetensors").write_bytes(encoder_file_bytes(network, name="own", input_px=32))
+    backbone = load_backbone(str(tmp_path / "own.safetensors"))
+    assert backbone.identity.startswith("own@")
+    assert (backbone.dim, backbone.stride, backbone.preprocessing.crop_px) == (8, 4, 32)
