@@ -20,11 +20,11 @@ from jaxtyping import Float64, Int64, UInt, UInt8, UInt16, UInt32, UInt64
 from hashing.index import REMOVED, Neighbours
 
 N_CELLS = 1024  # twice as many look at a sixth less, and cost as much more to go through
+MOST = 0.5  # of the rows have a frequent short code, or cells would be of rows that have nothing in common
 VOTERS = 64  # rows of a cell that its centre is the majority of
 N_NEAREST, INNER = 16, 128  # cells, and of them as many innermost rows as are looked at first
 FIRST_LOOK = 0.6  # of the distance known to be enough: most often nothing is found beyond
 COST_OF_ROWS = 12  # a row that is looked at costs as much as this many rows of a scan
-CHUNK = 1 << 15  # rows at a time, so that what is computed of them stays in the cache
 
 Rows = Int64[np.ndarray, " _m"]
 Measure = Callable[[UInt8[np.ndarray, " bytes"], Rows], UInt16[np.ndarray, " _m"]]
@@ -87,8 +87,8 @@ class Funnel:
     @classmethod
     def of(
         cls, short: UInt[np.ndarray, " n"], long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]], live: Rows
-    ) -> "Funnel":
-        """Put rows into cells.
+    ) -> "Funnel | None":
+        """Put rows into cells; None where short codes are too evenly spread for that, as random ones are.
 
         Args:
             short: The shortest codes of all rows as numbers.
@@ -96,23 +96,26 @@ class Funnel:
             live: The rows to put in, ascending, one at least.
         """
         values = short[live]
-        by_value = live[np.argsort(values, kind="stable")]
-        frequent, cell_of = _cells(values)
-        centres = _centres(short, by_value, frequent, long)
-        cells = cell_of[values]
-        distances = np.empty(len(live), dtype=np.uint16)
-        for start in range(0, len(live), CHUNK):
-            part = slice(start, start + CHUNK)
-            differing = np.bitwise_count(_words(long(live[part])) ^ _words(centres).take(cells[part], axis=0))
-            distances[part] = differing.sum(axis=1, dtype=np.uint16)
-        nearest_first = np.argsort(distances, kind="stable")
-        order = nearest_first[np.argsort(cells[nearest_first], kind="stable")]
-        n_distances = 8 * centres.shape[1] + 1
-        held = np.bincount(
-            cells.astype(np.int64) * n_distances + distances, minlength=len(centres) * n_distances
-        )
-        bounds = np.concatenate([[0], np.cumsum(held)]).astype(np.uint32)
-        return cls(centres, live[order].astype(np.uint32), bounds, len(short))
+        n_values = np.bincount(values)
+        frequent = np.sort(np.argsort(-n_values, kind="stable")[:N_CELLS])
+        frequent = frequent[n_values[frequent] > 0]
+        if n_values[frequent].sum() < MOST * len(live):
+            return None
+        cells = _cell_of(n_values, frequent)[values]
+        order = live.astype(np.uint32)[np.argsort(cells, kind="stable")]
+        ends = np.cumsum(np.bincount(cells, minlength=len(frequent)))
+        centres, held = [], []
+        # Cell by cell, as what is computed of all rows at once would stay in the process as free memory.
+        for value, part in zip(frequent, np.split(order, ends[:-1]), strict=True):
+            rows = part.astype(np.int64)
+            codes = long(rows)
+            centre = _majority(codes[short[rows] == value])
+            distances = np.bitwise_count(_words(codes) ^ _words(centre)).sum(axis=1, dtype=np.uint16)
+            part[:] = part[np.argsort(distances, kind="stable")]
+            centres.append(centre)
+            held.append(np.bincount(distances, minlength=8 * codes.shape[1] + 1))
+        bounds = np.concatenate([[0], np.cumsum(np.concatenate(held))]).astype(np.uint32)
+        return cls(np.concatenate(centres), order, bounds, len(short))
 
     def nearest(
         self, query: UInt8[np.ndarray, " bytes"], *, k: int, reach: int, measure: Measure
@@ -226,33 +229,19 @@ def _kth(held: Int64[np.ndarray, " d"] | Float64[np.ndarray, " d"], k: int) -> i
     return int(np.searchsorted(within, k)) if len(within) and within[-1] >= k else REMOVED
 
 
-def _cells(
-    values: UInt[np.ndarray, " n"],
-) -> tuple[Int64[np.ndarray, " cells"], UInt16[np.ndarray, " codes"]]:
-    """Return the short codes that make a cell, the most frequent ones, ascending; and the cell of every short code that occurs."""
-    n_values = np.bincount(values)
-    occurring = np.flatnonzero(n_values)
-    frequent = np.sort(occurring[np.argsort(-n_values[occurring], kind="stable")[:N_CELLS]])
+def _cell_of(
+    n_values: Int64[np.ndarray, " codes"], frequent: Int64[np.ndarray, " cells"]
+) -> UInt16[np.ndarray, " codes"]:
+    """Return the cell of every short code that occurs: that of the nearest frequent one."""
     cell_of = np.zeros(len(n_values), dtype=np.uint16)
+    occurring = np.flatnonzero(n_values)
     for some in np.array_split(occurring, -(-len(occurring) // 256)):
         cell_of[some] = np.bitwise_count(some[:, None] ^ frequent).argmin(axis=1)
-    return frequent, cell_of
+    return cell_of
 
 
-def _centres(
-    short: UInt[np.ndarray, " rows"],
-    by_value: Rows,
-    frequent: Int64[np.ndarray, " cells"],
-    long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]],
-) -> UInt8[np.ndarray, "cells bytes"]:
-    """Return the majority, bit by bit, of rows of each cell's own short code, evenly drawn."""
-    held = short[by_value]
-    starts = np.searchsorted(held, frequent, side="left")
-    sizes = np.searchsorted(held, frequent, side="right") - starts
-    n_voters = np.minimum(sizes, VOTERS)
-    ends = np.cumsum(n_voters)
-    cell = np.repeat(np.arange(len(frequent)), n_voters)
-    voter = np.arange(ends[-1]) - (ends - n_voters)[cell]
-    votes = np.unpackbits(long(by_value[starts[cell] + voter * sizes[cell] // n_voters[cell]]), axis=1)
-    ones = np.add.reduceat(votes, ends - n_voters, axis=0, dtype=np.int64)
-    return np.packbits(2 * ones > n_voters[:, None], axis=1)
+def _majority(codes: UInt8[np.ndarray, "m bytes"]) -> UInt8[np.ndarray, "1 bytes"]:
+    """Return the majority, bit by bit, of codes evenly drawn from these."""
+    voters = codes[:: -(-len(codes) // VOTERS)]
+    ones = np.unpackbits(voters, axis=1).sum(axis=0, dtype=np.int64)
+    return np.packbits(2 * ones > len(voters))[None]

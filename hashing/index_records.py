@@ -91,9 +91,10 @@ class RecordIndex:
             if len(self) < self._min_funnel:
                 self._funnel = None
                 return
-            self._funnel = self._new_funnel()
-            if not self._pays(self._funnel):
-                self._min_funnel, self._funnel = 2 * n_rows, None  # tried again when there are twice as many
+            made = self._new_funnel()
+            self._funnel = made if made is not None and self._pays(made) else None
+            if self._funnel is None:
+                self._min_funnel = 2 * n_rows  # tried again when there are twice as many
 
     def records(self, rows: Int64[np.ndarray, " m"]) -> UInt8[np.ndarray, "m record_bytes"]:
         """Return the records of these rows, removed ones included."""
@@ -183,7 +184,7 @@ class RecordIndex:
             n_compared=found.n_looked + len(later),
         )
 
-    def _new_funnel(self) -> Funnel:
+    def _new_funnel(self) -> Funnel | None:
         lengths = self._layout.lengths
         short = self._indexes[lengths[0]].codes(np.arange(self._n_rows))[
             :, :2
