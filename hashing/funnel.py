@@ -10,17 +10,18 @@ only rows with |d - e| <= t can take their place: in every cell one run of conse
 in many images; copies of a centre come first in their cell, their distance is e without a look, and k of them are enough.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
 import numpy as np
-from jaxtyping import Float64, Int64, UInt, UInt8, UInt16, UInt32, UInt64
+from jaxtyping import Bool, Float64, Int64, UInt, UInt8, UInt16, UInt32, UInt64
 
 from hashing.index import REMOVED, Neighbours
 
 N_CELLS = 1024  # twice as many look at a sixth less, and cost as much more to go through
 MOST = 0.5  # of the rows have a frequent short code, or cells would be of rows that have nothing in common
+PIECE = 1 << 15  # rows
 VOTERS = 64  # rows of a cell that its centre is the majority of
 N_NEAREST, INNER = 16, 128  # cells, and of them as many innermost rows as are looked at first
 FIRST_LOOK = 0.6  # of the distance known to be enough: most often nothing is found beyond
@@ -86,26 +87,39 @@ class Funnel:
 
     @classmethod
     def of(
-        cls, short: UInt[np.ndarray, " n"], long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]], live: Rows
+        cls,
+        short: UInt[np.ndarray, " n"],
+        long: Callable[[Rows], UInt8[np.ndarray, "_m bytes"]],
+        live: Callable[[Rows], Bool[np.ndarray, " _m"]],
     ) -> "Funnel | None":
         """Put rows into cells; None where short codes are too evenly spread for that, as random ones are.
+
+        Goes through the rows piece by piece: what is computed of all at once would stay in the process as free memory.
 
         Args:
             short: The shortest codes of all rows as numbers.
             long: Returns the longest codes of rows.
-            live: The rows to put in, ascending, one at least.
+            live: Tells which rows to put in, one at least.
         """
-        values = short[live]
-        n_values = np.bincount(values)
+        n_values = np.zeros(1 << (8 * short.itemsize), dtype=np.int64)
+        for piece in _pieces(len(short)):
+            n_values += np.bincount(short[piece[live(piece)]], minlength=len(n_values))
         frequent = np.sort(np.argsort(-n_values, kind="stable")[:N_CELLS])
         frequent = frequent[n_values[frequent] > 0]
-        if n_values[frequent].sum() < MOST * len(live):
+        if n_values[frequent].sum() < MOST * n_values.sum():
             return None
-        cells = _cell_of(n_values, frequent)[values]
-        order = live.astype(np.uint32)[np.argsort(cells, kind="stable")]
-        ends = np.cumsum(np.bincount(cells, minlength=len(frequent)))
+        cell_of = _cell_of(n_values, frequent)
+        ends = np.cumsum(np.bincount(cell_of, weights=n_values, minlength=len(frequent))).astype(np.int64)
+        order = np.empty(ends[-1], dtype=np.uint32)
+        next_places = np.concatenate([[0], ends[:-1]])
+        for piece in _pieces(len(short)):
+            rows = piece[live(piece)]
+            cells = cell_of[short[rows]]
+            sizes = np.bincount(cells, minlength=len(frequent))
+            places = np.repeat(next_places - np.cumsum(sizes) + sizes, sizes) + np.arange(len(rows))
+            order[places] = rows[np.argsort(cells, kind="stable")]
+            next_places += sizes
         centres, held = [], []
-        # Cell by cell, as what is computed of all rows at once would stay in the process as free memory.
         for value, part in zip(frequent, np.split(order, ends[:-1]), strict=True):
             rows = part.astype(np.int64)
             codes = long(rows)
@@ -209,6 +223,11 @@ class Funnel:
         places += np.arange(len(places))
         rows: Rows = self._order.take(places).astype(np.int64)
         return rows
+
+
+def _pieces(n: int) -> Iterator[Rows]:
+    """Yield the rows below n, some at a time."""
+    return (np.arange(start, min(start + PIECE, n)) for start in range(0, n, PIECE))
 
 
 def _words(codes: UInt8[np.ndarray, "n bytes"]) -> UInt[np.ndarray, "n _words"]:

@@ -18,7 +18,7 @@ from jaxtyping import Int32, Int64, UInt8
 
 from hashing.errors import CodeLengthError
 from hashing.funnel import Funnel, FunnelAnswer
-from hashing.index import CodeIndex, Neighbours, Selection, check_search
+from hashing.index import REMOVED, CodeIndex, Neighbours, Selection, check_search
 from hashing.index_build import build_index
 from hashing.layout import CodeLayout
 
@@ -189,10 +189,13 @@ class RecordIndex:
         short = self._indexes[lengths[0]].codes(np.arange(self._n_rows))[
             :, :2
         ]  # 16 bits at most tell cells apart
-        longest = self._indexes[lengths[-1]]
-        live, _ = longest.scan(np.zeros(lengths[-1] // 8, dtype=np.uint8))
+        longest, nothing = self._indexes[lengths[-1]], np.zeros(lengths[-1] // 8, dtype=np.uint8)
         width = short.shape[1]
-        return Funnel.of(np.ascontiguousarray(short).view(f"<u{width}")[:, 0], longest.codes, live)
+        return Funnel.of(
+            np.ascontiguousarray(short).view(f"<u{width}")[:, 0],
+            longest.codes,
+            lambda rows: longest.distances(nothing, rows) != REMOVED,
+        )
 
     def _pays(self, funnel: Funnel) -> bool:
         """Tell whether most queries look at few rows; for random codes none does."""
