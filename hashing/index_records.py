@@ -73,9 +73,14 @@ class RecordIndex:
     def remove(self, rows: Int64[np.ndarray, " m"]) -> int:
         """Hide these rows from every later search; returns how many were live. Rows that are not there are passed over."""
         with self._writing:
+            funnel = self._funnel
+            if funnel:
+                funnel.n_removed += len(
+                    rows
+                )  # beforehand, so that no search counts on rows that go meanwhile
             removed = [index.remove(rows) for index in self._indexes.values()][-1]
-            if self._funnel:
-                self._funnel.n_removed += removed
+            if funnel:
+                funnel.n_removed -= len(rows) - removed
         return removed
 
     def settle(self) -> None:

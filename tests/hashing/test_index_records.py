@@ -256,6 +256,40 @@ def test_a_batch_appears_in_all_lengths_at_once():
     assert seen[-2:] == [(5, 5, 5)] * 2
 
 
+def test_a_search_during_a_removal_finds_all_hits_there_are():
+    layout, found = CodeLayout.of([16, 64], nested=True), []
+    codes = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 8), dtype=np.uint8), 1000, axis=0)
+
+    class Watched:
+        """An index of which rows can be seen to go before the caller knows."""
+
+        def __init__(self, index) -> None:
+            self.index = index
+
+        def remove(self, rows):
+            removed = self.index.remove(rows)
+            if self.index.bits == 64:
+                (answer,) = index.search_funnel(codes[:1], k=10)
+                found.append((answer.neighbours.rows.tolist(), answer.neighbours.distances.tolist()))
+            return removed
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.index, name)
+
+        def __len__(self) -> int:
+            return len(self.index)
+
+    index = RecordIndex(
+        layout, lambda bits: Watched(BucketIndex(bits) if bits == 16 else FlatIndex(bits)), min_funnel=1000
+    )
+    index.add(codes)
+    index.settle()
+    assert index.search_funnel(codes[:1], k=10)[0].lengths == (16, 64)
+    index.remove(np.arange(8))
+    index.remove(np.arange(12))
+    assert found == [(list(range(8, 18)), [0] * 10), (list(range(12, 22)), [0] * 10)]
+
+
 @pytest.fixture
 def hasty_threads():
     """Let threads alternate a hundred times more often than usual."""
