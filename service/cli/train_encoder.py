@@ -66,10 +66,12 @@ def encoder(
     from service.vision.encoder.trainer import Trainer, TrainingPlan
 
     wanted = [parse_training_set(text) for text in sets]
-    if scenes:
-        wanted.append(_scenes(checkpoint / "scenes", scenes, seed))
     shape = EncoderShape()
     asked = Teacher(load_backbone(teacher), student_px=INPUT_PX, cells=INPUT_PX // shape.stride)
+    for one in wanted:
+        len(one)  # a set that is not there is told before minutes of drawing
+    if scenes:
+        wanted.append(_scenes(checkpoint / "scenes", scenes, seed))
     torch.set_num_threads(1)  # the parts of a batch run beside each other
     rows = TargetCache(checkpoint, wanted, asked, dim=shape.dim, seed=seed)
     with console.stages("views") as report:

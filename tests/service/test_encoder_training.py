@@ -149,6 +149,19 @@ def test_views_of_a_set_must_be_a_number(tmp_path, scenes):
     assert "expected SET or SET@VIEWS" in done.err
 
 
+@pytest.mark.parametrize("wrong", ["set", "teacher"])
+def test_what_is_wrong_is_told_before_scenes_are_drawn(tmp_path, scenes, teacher_folder, wrong):
+    done = polyhash(
+        *("train", "encoder", "nowhere" if wrong == "set" else scenes),
+        *("--teacher", "descriptor" if wrong == "teacher" else teacher_folder),
+        *("--out", tmp_path / "own", "--checkpoint", tmp_path / "run"),
+    )
+    assert done.status != 0
+    said = {"set": "Image set 'nowhere' does not exist", "teacher": "cannot teach"}[wrong]
+    assert said in " ".join(done.err.split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_averages_its_map():
     with pytest.raises(
         InvalidArgumentError, match="cannot teach: its map has 14 channels, its embedding 976"

@@ -86,8 +86,8 @@ def read_encoder_file(path: Path) -> EncoderFile:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118  # no mapping
     except SafetensorError as error:
         raise DataLossError(
-            f"The encoder file {path} is damaged or no safetensors file: {error}. Install polyhash again, or copy the"
-            " file again.",
+            f"The encoder file {path} is damaged or no safetensors file: {error}. Give a file that `polyhash train encoder"
+            " --out` wrote, or copy it again.",
             reason="ENCODER_DAMAGED",
         ) from error
     return _checked(path, metadata, tensors)
