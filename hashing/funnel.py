@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt, UInt8, UInt16, UInt32, UInt64
+from jaxtyping import Bool, Float64, Int64, UInt, UInt8, UInt16, UInt32
 
 from hashing.index import REMOVED, Neighbours
+from hashing.index_nearest import count_differing_bits
 
 N_CELLS = 1024  # twice as many look at a sixth less, and cost as much more to go through
-MOST = 0.5  # of the rows have a frequent short code, or cells would be of rows that have nothing in common
-PIECE = 1 << 15  # rows
+MIN_GATHERED = (
+    0.5  # share of rows with a frequent short code; below, cells are of rows with nothing in common
+)
+CHUNK = 1 << 15  # rows at a time while cells are made
 VOTERS = 64  # rows of a cell that its centre is the majority of
 N_NEAREST, INNER = 16, 128  # cells, and of them as many innermost rows as are looked at first
 FIRST_LOOK = 0.6  # of the distance known to be enough: most often nothing is found beyond
@@ -80,7 +83,7 @@ class Funnel:
         self.n_rows = n_rows
         self.n_removed = 0  # of the rows in `order`, since; written by the index
         self._order, self._bounds = order, bounds
-        self._words = np.ascontiguousarray(_words(centres).T)
+        self._centres = centres
         self._bits = 8 * centres.shape[1]
         self._first = np.arange(len(centres)) * (self._bits + 1)  # of each cell in `bounds`
         self._n_copies = (bounds[self._first + 1] - bounds[self._first]).astype(np.int64)
@@ -94,7 +97,7 @@ class Funnel:
     ) -> "Funnel | None":
         """Put rows into cells; None where short codes are too evenly spread for that, as random ones are.
 
-        Goes through the rows piece by piece: what is computed of all at once would stay in the process as free memory.
+        Goes through the rows chunk by chunk: what is computed of all at once would stay in the process as free memory.
 
         Args:
             short: The shortest codes of all rows as numbers.
@@ -102,18 +105,18 @@ class Funnel:
             live: Tells which rows to put in, one at least.
         """
         n_values = np.zeros(1 << (8 * short.itemsize), dtype=np.int64)
-        for piece in _pieces(len(short)):
-            n_values += np.bincount(short[piece[live(piece)]], minlength=len(n_values))
+        for chunk in _chunks(len(short)):
+            n_values += np.bincount(short[chunk[live(chunk)]], minlength=len(n_values))
         frequent = np.sort(np.argsort(-n_values, kind="stable")[:N_CELLS])
         frequent = frequent[n_values[frequent] > 0]
-        if n_values[frequent].sum() < MOST * n_values.sum():
+        if n_values[frequent].sum() < MIN_GATHERED * n_values.sum():
             return None
         cell_of = _cell_of(n_values, frequent)
         ends = np.cumsum(np.bincount(cell_of, weights=n_values, minlength=len(frequent))).astype(np.int64)
         order = np.empty(ends[-1], dtype=np.uint32)
         next_places = np.concatenate([[0], ends[:-1]])
-        for piece in _pieces(len(short)):
-            rows = piece[live(piece)]
+        for chunk in _chunks(len(short)):
+            rows = chunk[live(chunk)]
             cells = cell_of[short[rows]]
             sizes = np.bincount(cells, minlength=len(frequent))
             places = np.repeat(next_places - np.cumsum(sizes) + sizes, sizes) + np.arange(len(rows))
@@ -124,7 +127,7 @@ class Funnel:
             rows = part.astype(np.int64)
             codes = long(rows)
             centre = _majority(codes[short[rows] == value])
-            distances = np.bitwise_count(_words(codes) ^ _words(centre)).sum(axis=1, dtype=np.uint16)
+            distances = count_differing_bits(centre, codes)[0]
             part[:] = part[np.argsort(distances, kind="stable")]
             centres.append(centre)
             held.append(np.bincount(distances, minlength=8 * codes.shape[1] + 1))
@@ -147,7 +150,7 @@ class Funnel:
         """
         n_removed = self.n_removed
         enough = k + n_removed  # so many rows hold k that are not removed
-        to_centres = self._to_centres(query)
+        to_centres = count_differing_bits(query[None], self._centres)[0].astype(np.int64)
         reach = min(reach, _kth(np.bincount(to_centres, weights=self._n_copies), enough))
         reach = min(reach, _kth_of(measure(query, self._inner(to_centres, max(INNER, k))), k))
         rows, distances = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint16)
@@ -174,12 +177,6 @@ class Funnel:
         first = np.lexsort((rows, distances))[:k]
         return Found(Neighbours(rows=rows[first], distances=distances[first].astype(np.int32)), n_looked)
 
-    def _to_centres(self, query: UInt8[np.ndarray, " bytes"]) -> Int64[np.ndarray, " cells"]:
-        distances = np.zeros(self._words.shape[1], dtype=np.int64)
-        for column, word in zip(self._words, _words(query[None])[0], strict=True):
-            distances += np.bitwise_count(column ^ word)
-        return distances
-
     def _inner(self, to_centres: Int64[np.ndarray, " cells"], n: int) -> Rows:
         """Return n rows of the nearest cells, innermost first, or fewer if these few have no more."""
         n_nearest = min(N_NEAREST, len(to_centres))
@@ -204,9 +201,10 @@ class Funnel:
         copied = copied[self._n_copies[copied % len(to_centres)] > enough]
         if not len(copied):
             return runs
-        runs.starts[copied] += self._n_copies[copied % len(to_centres)]
-        runs.sizes[copied] -= self._n_copies[copied % len(to_centres)]
-        starts = self._bounds[self._first[copied % len(to_centres)]].astype(np.int64)
+        cells = copied % len(to_centres)
+        runs.starts[copied] += self._n_copies[cells]
+        runs.sizes[copied] -= self._n_copies[cells]
+        starts = self._bounds[self._first[cells]].astype(np.int64)
         return _Runs(
             np.concatenate([runs.starts, starts]),
             np.concatenate([runs.sizes, np.full(len(copied), enough)]),
@@ -225,16 +223,9 @@ class Funnel:
         return rows
 
 
-def _pieces(n: int) -> Iterator[Rows]:
+def _chunks(n: int) -> Iterator[Rows]:
     """Yield the rows below n, some at a time."""
-    return (np.arange(start, min(start + PIECE, n)) for start in range(0, n, PIECE))
-
-
-def _words(codes: UInt8[np.ndarray, "n bytes"]) -> UInt[np.ndarray, "n _words"]:
-    """Return codes as the widest numbers that they are made of."""
-    width = next(width for width in (8, 4, 2, 1) if codes.shape[1] % width == 0)
-    words: UInt64[np.ndarray, "n _words"] = np.ascontiguousarray(codes).view(f"u{width}")
-    return words
+    return (np.arange(start, min(start + CHUNK, n)) for start in range(0, n, CHUNK))
 
 
 def _kth_of(distances: UInt16[np.ndarray, " m"], k: int) -> int:

@@ -74,10 +74,8 @@ class RecordIndex:
         """Hide these rows from every later search; returns how many were live. Rows that are not there are passed over."""
         with self._writing:
             funnel = self._funnel
-            if funnel:
-                funnel.n_removed += len(
-                    rows
-                )  # beforehand, so that no search counts on rows that go meanwhile
+            if funnel:  # beforehand, so that no search counts on rows that go meanwhile
+                funnel.n_removed += len(rows)
             removed = [index.remove(rows) for index in self._indexes.values()][-1]
             if funnel:
                 funnel.n_removed -= len(rows) - removed
@@ -171,7 +169,7 @@ class RecordIndex:
     def _through(self, funnel: Funnel, code: UInt8[np.ndarray, " bytes"], k: int, reach: int) -> FunnelAnswer:
         shortest, longest, n_rows = self._layout.lengths[0], self._layout.lengths[-1], self._n_rows
         found = funnel.nearest(code, k=k, reach=reach, measure=self._indexes[longest].distances)
-        if found is None:
+        if found is None or self._funnel is not funnel:  # one that was replaced is told of no removals
             (hits,) = self.search(code[None], bits=longest, k=k, max_distance=reach)
             return _answer(hits, longest, len(self))
         if n_rows == funnel.n_rows:
@@ -191,13 +189,11 @@ class RecordIndex:
 
     def _new_funnel(self) -> Funnel | None:
         lengths = self._layout.lengths
-        short = self._indexes[lengths[0]].codes(np.arange(self._n_rows))[
-            :, :2
-        ]  # 16 bits at most tell cells apart
+        # 16 bits at most tell cells apart.
+        short = np.ascontiguousarray(self._indexes[lengths[0]].codes(np.arange(self._n_rows))[:, :2])
         longest, nothing = self._indexes[lengths[-1]], np.zeros(lengths[-1] // 8, dtype=np.uint8)
-        width = short.shape[1]
         return Funnel.of(
-            np.ascontiguousarray(short).view(f"<u{width}")[:, 0],
+            short.view(f"<u{short.shape[1]}")[:, 0],
             longest.codes,
             lambda rows: longest.distances(nothing, rows) != REMOVED,
         )

@@ -290,6 +290,43 @@ def test_a_search_during_a_removal_finds_all_hits_there_are():
     assert found == [(list(range(8, 18)), [0] * 10), (list(range(12, 22)), [0] * 10)]
 
 
+def test_a_funnel_that_is_replaced_during_a_search_misses_no_removal():
+    layout, meanwhile = CodeLayout.of([16, 64], nested=True), []
+    codes = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 8), dtype=np.uint8), 1000, axis=0)
+
+    class Watched:
+        """An index that lets something happen when distances are asked for, once."""
+
+        def __init__(self, index) -> None:
+            self.index = index
+
+        def distances(self, code, rows):
+            if meanwhile:
+                meanwhile.pop()()
+            return self.index.distances(code, rows)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.index, name)
+
+        def __len__(self) -> int:
+            return len(self.index)
+
+    index = RecordIndex(
+        layout, lambda bits: Watched(BucketIndex(bits) if bits == 16 else FlatIndex(bits)), min_funnel=1000
+    )
+    index.add(codes)
+    index.settle()
+
+    def replace_and_remove() -> None:
+        index.add(codes[-2000:])
+        index.settle()
+        index.remove(np.arange(12))
+
+    meanwhile.append(replace_and_remove)
+    (answer,) = index.search_funnel(codes[:1], k=10)
+    assert pairs(answer.neighbours) == [(0, row) for row in range(12, 22)]
+
+
 @pytest.fixture
 def hasty_threads():
     """Let threads alternate a hundred times more often than usual."""
