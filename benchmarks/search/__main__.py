@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     if shown := [part for part in parts if part.name == "strategies"]:
         for suffix, picture in draw(shown).items():
             (options.out / PLOT).with_suffix(f".{suffix}").write_bytes(picture)
-    text = page(parts, plotted=bool(shown))
+    largest = " --largest" if any(part.n == LARGEST for part in parts) else ""
+    text = page(parts, command=f"python -m benchmarks.search{largest}", plotted=bool(shown))
     (options.out / "search.md").write_text(text, encoding="utf-8")
     print(text)
 

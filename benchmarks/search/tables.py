@@ -28,9 +28,9 @@ Rows = Mapping[tuple[str, str], Row]
 Verdict = tuple[str, str, bool]  # a goal, what was measured, whether that meets it
 
 
-def page(parts: Sequence[Part], *, plotted: bool) -> str:
-    """Return all tables."""
-    lines = ["# Search", "", "```", "python -m benchmarks.search", "```", "", *_goals(parts)]
+def page(parts: Sequence[Part], *, command: str, plotted: bool) -> str:
+    """Return all tables, below the command that printed them."""
+    lines = ["# Search", "", "```", command, "```", "", *_goals(parts)]
     for name, title in TITLES.items():
         chosen = [part for part in parts if part.name == name]
         if not chosen:

@@ -119,7 +119,7 @@ def test_results_are_read_as_they_were_written_and_a_new_measurement_replaces_th
 
 
 def test_the_page_gives_ratios_first_and_verdicts_by_plain_division():
-    text = page([some_part()], plotted=False)
+    text = page([some_part()], command="the command", plotted=False)
     assert (
         "| AUTO at least 3 times as fast as FAISS flat 128 | 1,000 uniform, 128 bits | 4.0 x | yes |" in text
     )

@@ -6,9 +6,10 @@ import pytest
 from hashing.errors import CodeLengthError
 from hashing.index_bucket import BucketIndex
 from tests.contracts.code_index import CodeIndexContract
+from tests.contracts.code_index_threads import CodeIndexThreadsContract
 
 
-class TestBucketIndex(CodeIndexContract):
+class TestBucketIndex(CodeIndexContract, CodeIndexThreadsContract):
     make_index = BucketIndex
 
     @pytest.fixture(params=[8, 16])

@@ -6,9 +6,10 @@ import pytest
 
 from hashing.index_flat import FlatIndex
 from tests.contracts.code_index import CodeIndexContract
+from tests.contracts.code_index_threads import CodeIndexThreadsContract
 
 
-class TestFlatIndex(CodeIndexContract):
+class TestFlatIndex(CodeIndexContract, CodeIndexThreadsContract):
     make_index = FlatIndex
 
     @pytest.fixture(params=[8, 16, 24, 32, 64, 128, 256, 1024])
