@@ -8,7 +8,6 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -22,10 +21,10 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging
 
-from service.circumstances import usable_cores
 from service.errors import DataLossError, InvalidArgumentError, NotFoundError
 from service.records import Features, Preprocessing
 from service.vision.batch_norms import fold_batch_norms
+from service.vision.forward_pool import ForwardPool
 from service.vision.preprocessing import InputSquare, read_input_square
 
 # Small: one pass stays in the cache. MobileNetV2 on one core is about a third slower with 32.
@@ -60,7 +59,6 @@ class TransformersBackbone:
         self._identity = identity
         self._square = square
         self._pooled = pooled
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="forward")
         mean, std = (torch.tensor(values) for values in (square.preprocessing.mean, square.preprocessing.std))
         self._scale = (1 / (255 * std)).view(1, 3, 1, 1)
         self._shift = (-mean / std).view(1, 3, 1, 1)
@@ -68,14 +66,15 @@ class TransformersBackbone:
             model = fold_batch_norms(model.eval(), self._last_hidden_state)
             self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
             side = square.preprocessing.crop_px
-            one = self._forward(np.zeros((1, side, side, 3), dtype=np.uint8))
+            example = self._forward(np.zeros((1, side, side, 3), dtype=np.uint8))
         except (AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise InvalidArgumentError(
                 f"{identity} gives no embedding and map for one {square.preprocessing.crop_px} px square: {error} Choose"
                 " a model for images whose preprocessor_config.json fits it, such as DINOv2, ViT or MobileNetV2.",
                 reason="BACKBONE_UNSUPPORTED",
             ) from error
-        self._empty = Features(embeddings=one.embeddings[:0], feature_maps=one.feature_maps[:0])
+        self._dim, self._cells = int(example.embeddings.shape[1]), int(example.feature_maps.shape[3])
+        self._pool = ForwardPool(self._forward, example=example, batch_images=BATCH_IMAGES)
 
     @classmethod
     def load(cls, folder: Path, *, name: str | None = None) -> "TransformersBackbone":
@@ -110,12 +109,12 @@ class TransformersBackbone:
     @property
     def dim(self) -> int:
         """Width d of the embeddings."""
-        return int(self._empty.embeddings.shape[1])
+        return self._dim
 
     @property
     def stride(self) -> int:
         """Input pixels per feature map cell, rounded."""
-        return round(self.preprocessing.crop_px / int(self._empty.feature_maps.shape[3]))
+        return round(self.preprocessing.crop_px / self._cells)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -128,17 +127,7 @@ class TransformersBackbone:
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
         """Return the features of n prepared squares. Batches run beside each other, one per core."""
-        batches = [prepared[i : i + BATCH_IMAGES] for i in range(0, len(prepared), BATCH_IMAGES)]
-        parts = (
-            list(map(self._forward, batches))
-            if len(batches) < 2
-            else list(self._pool.map(self._forward, batches))
-        )
-        parts = parts or [self._empty]
-        return Features(
-            embeddings=np.concatenate([part.embeddings for part in parts]),
-            feature_maps=np.concatenate([part.feature_maps for part in parts]),
-        )
+        return self._pool.run(prepared)
 
     @torch.inference_mode()
     def _forward(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:

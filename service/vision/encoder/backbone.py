@@ -4,7 +4,6 @@ In: a weight file, then RGB uint8 images. Out: embeddings and feature maps. Whic
 what is in a file to `weight_file`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import final
 
@@ -13,11 +12,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from service.circumstances import usable_cores
 from service.records import Features, Preprocessing
 from service.vision.batch_norms import fold_batch_norms
 from service.vision.encoder.network import EncoderNetwork, embeddings_of
 from service.vision.encoder.weight_file import read_encoder_file
+from service.vision.forward_pool import ForwardPool
 from service.vision.preprocessing import InputSquare
 
 MEAN = (0.5, 0.5, 0.5)  # pixels go in as -1 to 1
@@ -48,9 +47,9 @@ class EncoderBackbone:
         ramp = torch.linspace(-1, 1, 3 * input_px**2).view(1, 3, input_px, input_px)
         folded = fold_batch_norms(network.eval(), lambda candidate: maps_of(candidate, ramp))
         self._network = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in stubs
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="forward")
-        one = self._forward(np.zeros((1, input_px, input_px, 3), dtype=np.uint8))
-        self._empty = Features(embeddings=one.embeddings[:0], feature_maps=one.feature_maps[:0])
+        self._dim = network.shape.dim
+        example = self._forward(np.zeros((1, input_px, input_px, 3), dtype=np.uint8))
+        self._pool = ForwardPool(self._forward, example=example, batch_images=BATCH_IMAGES)
 
     @classmethod
     def load(cls, path: Path) -> "EncoderBackbone":
@@ -66,7 +65,7 @@ class EncoderBackbone:
     @property
     def dim(self) -> int:
         """Width d of the embeddings."""
-        return int(self._empty.embeddings.shape[1])
+        return self._dim
 
     @property
     def stride(self) -> int:
@@ -84,18 +83,7 @@ class EncoderBackbone:
 
     def extract(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
         """Return the features of n prepared squares. Batches run beside each other, one per core."""
-        batches = [prepared[i : i + BATCH_IMAGES] for i in range(0, len(prepared), BATCH_IMAGES)]
-        alone = len(batches) < 2
-        parts = (
-            [self._forward(batch) for batch in batches]
-            if alone
-            else [*self._pool.map(self._forward, batches)]
-        )
-        parts = parts or [self._empty]
-        return Features(
-            embeddings=np.concatenate([part.embeddings for part in parts]),
-            feature_maps=np.concatenate([part.feature_maps for part in parts]),
-        )
+        return self._pool.run(prepared)
 
     @torch.inference_mode()
     def _forward(self, prepared: UInt8[np.ndarray, "n s s 3"]) -> Features:
