@@ -47,23 +47,28 @@ def pairs():
     return torch.randn(5, 4, generator=generator), torch.randn(5, 4, generator=generator)
 
 
+@pytest.fixture
+def anchors():
+    vectors = torch.randn(3, 4, generator=torch.Generator().manual_seed(6))
+    return vectors / vectors.norm(dim=1, keepdim=True)
+
+
 def test_the_direction_loss_is_one_minus_the_mean_cosine(pairs):
     student, teacher = (x.tolist() for x in pairs)
     expected = sum(1 - dot(unit(s), unit(t)) for s, t in zip(student, teacher, strict=True)) / 5
     assert direction_loss(*pairs).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_relation_loss_is_the_divergence_of_the_neighbours(pairs):
-    def distribution(vectors, i):
-        units = [unit(v) for v in vectors]
-        weights = {j: math.exp(dot(units[i], units[j]) / 0.2) for j in range(5) if j != i}
-        return {j: weight / sum(weights.values()) for j, weight in weights.items()}
+def test_the_relation_loss_is_the_divergence_of_the_likeness_to_anchors(pairs, anchors):
+    def distribution(vector):
+        weights = [math.exp(dot(unit(vector), anchor) / 0.2) for anchor in anchors.tolist()]
+        return [weight / sum(weights) for weight in weights]
 
     expected = 0.0
-    for i in range(5):
-        s, t = (distribution(x.tolist(), i) for x in pairs)
-        expected += sum(t[j] * math.log(t[j] / s[j]) for j in t) / 5
-    assert relation_loss(*pairs, temperature=0.2).item() == pytest.approx(expected, rel=1e-4)
+    for student, teacher in zip(*(x.tolist() for x in pairs), strict=True):
+        s, t = distribution(student), distribution(teacher)
+        expected += sum(b * math.log(b / a) for a, b in zip(s, t, strict=True)) / 5
+    assert relation_loss(*pairs, anchors, temperature=0.2).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_map_loss_is_one_for_a_map_of_zeros_and_zero_for_the_target():
@@ -72,19 +77,21 @@ def test_the_map_loss_is_one_for_a_map_of_zeros_and_zero_for_the_target():
     assert map_loss(target, target).item() == 0
 
 
-def test_terms_are_weighted_and_summed(pairs):
+def test_terms_are_weighted_and_summed(pairs, anchors):
     maps, targets = (x.reshape(5, 4, 1, 1) for x in pairs)
-    terms = distillation_terms(maps, targets, pairs[1], temperature=0.1)
+    terms = distillation_terms(maps, targets, pairs[1], anchors, temperature=0.1)
     weights = LossWeights(direction=2.0, maps=3.0, relations=5.0)
     expected = 2 * terms.direction + 3 * terms.maps + 5 * terms.relations
     assert weights.total(terms).item() == pytest.approx(expected.item())
 
 
-def test_losses_agree_with_their_gradients(pairs):
+def test_losses_agree_with_their_gradients(pairs, anchors):
     student = pairs[0].double().requires_grad_()
     teacher = pairs[1].double()
     assert torch.autograd.gradcheck(lambda x: direction_loss(x, teacher), student)
-    assert torch.autograd.gradcheck(lambda x: relation_loss(x, teacher, temperature=0.5), student)
+    assert torch.autograd.gradcheck(
+        lambda x: relation_loss(x, teacher, anchors.double(), temperature=0.5), student
+    )
 
 
 # ---------------------------------------------------------------- views and augmentation
@@ -139,13 +146,37 @@ def test_augmenting_repeats_itself_and_stays_in_range():
     )
     maps, embeddings = torch.rand(16, 2, 2, 2), torch.rand(16, 2)
     one, other = (
-        augment(views, maps, embeddings, mix_share=0.5, generator=torch.Generator().manual_seed(7))
+        augment(
+            *(views, maps, embeddings),
+            side_px=32,
+            cells=2,
+            mix_share=0.5,
+            generator=torch.Generator().manual_seed(7),
+        )
         for _ in range(2)
     )
     assert torch.equal(one.pixels, other.pixels)
     assert one.pixels.min() >= -1
     assert one.pixels.max() <= 1
     assert not torch.equal(one.pixels, views.permute(0, 3, 1, 2) / 127.5 - 1)
+
+
+def test_smaller_views_have_maps_of_fewer_cells_with_the_same_means():
+    views = torch.full((8, 32, 32, 3), 100, dtype=torch.uint8)
+    views[:, :, 16:] = 200
+    maps, embeddings = torch.rand(8, 2, 4, 4), torch.rand(8, 2)
+    batch = augment(
+        *(views, maps, embeddings),
+        side_px=16,
+        cells=2,
+        mix_share=0.0,
+        generator=torch.Generator().manual_seed(7),
+    )
+    assert batch.pixels.shape == (8, 3, 16, 16)
+    assert batch.maps.shape == (8, 2, 2, 2)
+    torch.testing.assert_close(batch.maps.mean((2, 3)), maps.mean((2, 3)))
+    left, right = batch.pixels[..., 2].mean((1, 2)), batch.pixels[..., 13].mean((1, 2))
+    assert ((left - right).abs() > 0.1).all()  # either way round, as half of them are mirrored
 
 
 # ---------------------------------------------------------------- teacher and cache

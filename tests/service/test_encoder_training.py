@@ -12,7 +12,7 @@ from service.errors import ConflictError, DataLossError, InvalidArgumentError
 from service.vision.descriptor import DescriptorBackbone
 from service.vision.encoder.backbone import EncoderBackbone
 from service.vision.encoder.network import EncoderNetwork
-from service.vision.encoder.schedule import learning_rate, planned_steps
+from service.vision.encoder.schedule import learning_rate, planned_steps, side_share
 from service.vision.encoder.teacher import Teacher
 from service.vision.encoder.trainer import CHECKPOINT, FIRST_PLAN_STEPS, Trainer, TrainingPlan
 from service.vision.encoder.training_report import loss_curve_png, nearest, neighbours_png
@@ -40,8 +40,19 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing():
 
 
 def test_the_plan_follows_the_pace_and_never_takes_steps_back():
-    assert planned_steps(30, 60.0, 600.0) == 300
     assert planned_steps(30, 1200.0, 600.0) == 30
+    n, seconds = 1000, 0.0
+    budget = sum(side_share(step, n) ** 2 for step in range(n))
+    for step in range(n):
+        seconds += side_share(step, n) ** 2  # as long as there are pixels
+        if step % 97 == 0:
+            assert planned_steps(step + 1, seconds, budget) == pytest.approx(n, abs=3)
+
+
+def test_pictures_grow_during_a_run():
+    shares = [side_share(step, 100) for step in range(101)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[84], shares[-1]) == (0.6, 0.8, 1.0)
 
 
 def network():
@@ -73,11 +84,16 @@ def test_an_interrupted_run_ends_with_the_same_bits(cache, tmp_path):
     assert resumed.history == whole.history
 
 
+def total(record):
+    return record.direction + record.maps + record.relations
+
+
 def test_training_brings_the_loss_down(cache, tmp_path):
     trainer = Trainer(network(), cache, plan(steps=150, batch=16, peak=1e-2, mix_share=0.0), tmp_path / "run")
     trainer.run(lambda *_: None)
     first, last = trainer.history[0], trainer.history[-1]
-    assert last.direction < 0.9 * first.direction
+    assert total(last) < 0.9 * total(first)
+    assert last.direction < first.direction
     assert [record.step for record in trainer.history] == [50, 100, 150]
 
 

@@ -1,4 +1,4 @@
-"""What happens to a cached view each time it is trained on: colours, blur, mirroring, and mixing with another view.
+"""What happens to a cached view each time it is trained on: size, colours, blur, mirroring, and mixing with another view.
 
 In: a batch of views with the teacher's targets, and a generator. Out: pixels and targets for one step. Crops are drawn
 before, in `views`, because the teacher must see them too.
@@ -15,6 +15,7 @@ from kornia.enhance import (
 )
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 FACTORS = (0.6, 1.4)  # of brightness and contrast
 SATURATIONS = (0.2, 1.6)
@@ -43,6 +44,8 @@ def augment(
     maps: Float[Tensor, "n d h w"],
     embeddings: Float[Tensor, "n d"],
     *,
+    side_px: int,
+    cells: int,
     mix_share: float,
     generator: torch.Generator,
 ) -> Batch:
@@ -52,6 +55,8 @@ def augment(
         views: In random order: the first ones are blurred.
         maps: The teacher's targets of the views as they are.
         embeddings: Likewise.
+        side_px: Views are made so small.
+        cells: Side of the map that a network makes of them; the targets' cells are averaged.
         mix_share: Probability that the pictures of this batch are mixed.
         generator: Of the CPU; what is drawn does not depend on the device.
     """
@@ -61,6 +66,10 @@ def augment(
         return (low + (high - low) * torch.rand(size, generator=generator)).to(device)
 
     pixels = views.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).float() / 255
+    if side_px != pixels.shape[-1]:
+        pixels = interpolate(pixels, size=(side_px, side_px), mode="bilinear", antialias=True)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        maps = adaptive_avg_pool2d(maps, cells)
     pixels = adjust_brightness_accumulative(pixels, draw(*FACTORS, n))
     pixels = adjust_contrast(pixels, draw(*FACTORS, n))
     pixels = adjust_saturation_with_gray_subtraction(pixels, draw(*SATURATIONS, n))

@@ -20,19 +20,21 @@ from typing import Any, Protocol, final, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float16, Int64, UInt8
+from torch.nn.functional import normalize
 
 from hashing.durable_file import write_durably
 from service.errors import ConflictError, DataLossError
 from service.vision.encoder.augmentation import augment
 from service.vision.encoder.distillation import LossWeights, distillation_terms
 from service.vision.encoder.network import EncoderNetwork
-from service.vision.encoder.schedule import learning_rate, planned_steps
+from service.vision.encoder.schedule import learning_rate, planned_steps, side_share
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_EVERY_S = 60.0
 FIRST_PLAN_STEPS = 30  # until then nobody knows how long a step takes
 GRADIENT_NORM = 1.0
-AVERAGING = 0.999  # of the running average, less in the first steps
+AVERAGING = 0.998  # of the running average, less in the first steps
+N_ANCHORS = 4096  # views that others are compared with
 
 
 @runtime_checkable
@@ -79,7 +81,7 @@ class TrainingPlan:
     steps: int | None = None
     batch: int = 128
     parts: int = 2
-    peak: float = 2e-3
+    peak: float = 3e-3
     weight_decay: float = 0.05
     mix_share: float = 0.3
     weights: LossWeights = field(default_factory=LossWeights)
@@ -119,6 +121,9 @@ class Trainer:
         self._device = device or torch.device("cpu")
         self._rows, self._plan, self._folder, self._clock = rows, plan, folder, clock
         self._ready = rows.ready()
+        shown = np.linspace(0, len(self._ready) - 1, min(N_ANCHORS, len(self._ready))).astype(int)
+        anchors = torch.from_numpy(rows.embeddings[self._ready[shown]]).to(self._device).float()
+        self._anchors = normalize(anchors, dim=1)
         network = network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # missing in stubs
         self.network: EncoderNetwork = network
         self.average = copy.deepcopy(network).eval()
@@ -188,9 +193,19 @@ class Trainer:
         views = torch.from_numpy(self._rows.squares[rows]).to(self._device)
         maps = torch.from_numpy(self._rows.maps[rows]).to(self._device).float()
         embeddings = torch.from_numpy(self._rows.embeddings[rows]).to(self._device).float()
-        batch = augment(views, maps, embeddings, mix_share=plan.mix_share, generator=generator)
-        found = replica(batch.pixels)
-        terms = distillation_terms(found, batch.maps, batch.embeddings, temperature=plan.weights.temperature)
+        share, stride = side_share(self.step, self._total or 10**6), self.network.shape.stride
+        cells = max(1, round(share * views.shape[1] / stride))
+        batch = augment(
+            *(views, maps, embeddings),
+            side_px=cells * stride,
+            cells=cells,
+            mix_share=plan.mix_share,
+            generator=generator,
+        )
+        terms = distillation_terms(
+            *(replica(batch.pixels), batch.maps, batch.embeddings, self._anchors),
+            temperature=plan.weights.temperature,
+        )
         replica.zero_grad(set_to_none=True)
         (plan.weights.total(terms) / plan.parts).backward()  # type: ignore[no-untyped-call]  # torch's
         return terms.direction.item(), terms.maps.item(), terms.relations.item()
