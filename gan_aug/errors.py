@@ -4,7 +4,8 @@ GanError
 ├── RecipeError       a name, size or part that no system has
 ├── BatchError        images, points or labels that do not fit the networks or each other
 ├── DivergedError     a loss or gradient that is no longer finite; holds the report
-└── CheckpointError   a file that is no checkpoint of this training
+├── CheckpointError   a file that is no checkpoint of this training
+└── ExportError       a generator that cannot be written as asked, or a file that does not do what it does
 """
 
 
@@ -30,3 +31,7 @@ class DivergedError(GanError):
 
 class CheckpointError(GanError):
     """A file that is no checkpoint of this training."""
+
+
+class ExportError(GanError):
+    """A generator that cannot be written as asked, or a file that does not do what the generator does."""

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gan_aug.errors import GanError
+from gan_aug.errors import ExportError
 from gan_aug.latents import Latents, Stage, draw_latents, random_stream
 from gan_aug.system import System
 from gan_aug.weights import constrained_layers
@@ -31,10 +31,6 @@ TRACED = 3  # batch size of the trace
 CHECKED = (1, 5)  # batch sizes of the check; unlike the trace's, so that a size frozen by it is noticed
 
 Run = Callable[[Latents], Tensor]  # a file's images of some latent inputs
-
-
-class ExportError(GanError):
-    """A generator that cannot be written as asked, or a file that does not do what the generator does."""
 
 
 @final

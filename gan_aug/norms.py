@@ -74,7 +74,10 @@ class Unconditional(nn.Module):
         """Return the normalised activations; the condition is ignored."""
         del condition
         y = self.function(x)
-        return modulate(y, self.scale.expand(len(y), -1), self.shift.expand(len(y), -1)) if self.affine else y
+        if not self.affine:
+            return y
+        n = y.shape[0]  # len() would be a constant in an exported program
+        return modulate(y, self.scale.expand(n, -1), self.shift.expand(n, -1))
 
 
 @final

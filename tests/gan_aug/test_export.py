@@ -10,7 +10,8 @@ import torch
 
 from gan_aug.catalogue import RECIPES
 from gan_aug.decoders import Decoder
-from gan_aug.export import ExportError, export_generator, onnx_inputs, program_inputs
+from gan_aug.errors import ExportError
+from gan_aug.export import export_generator, onnx_inputs, program_inputs
 from gan_aug.latents import Stage
 from gan_aug.system import System
 
