@@ -87,12 +87,18 @@ class Trainer:
         self.stage = self._stage()
         self.optimisers = self._new_optimisers()
 
-    def train(self, steps: int, progress: Callable[[Metrics], None] | None = None) -> None:
+    def train(
+        self,
+        steps: int,
+        progress: Callable[[Metrics], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
         """Train for so many further steps, then write `last.pt`, and pictures where asked for.
 
         Args:
             steps: all phases in turn, each as often as it says.
             progress: called after every step with its metrics.
+            stop: asked after every step whether to end there, as after the last one.
 
         Raises:
             DivergedError: if a loss or gradient is no longer finite; the weights are left as they were before that
@@ -104,6 +110,8 @@ class Trainer:
                 self._log(metrics)
             if progress is not None:
                 progress(metrics)
+            if stop is not None and stop():
+                break
             if self.training.sheet_every and self.step % self.training.sheet_every == 0:
                 self._write()
         self._write()

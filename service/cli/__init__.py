@@ -11,7 +11,7 @@ import sys
 import typer
 
 from hashing.errors import HashingError
-from service.cli import console, demo, duplicates, evaluate, gallery, generations, search, serve, train
+from service.cli import console, demo, duplicates, evaluate, gallery, gan, generations, search, serve, train
 from service.errors import PolyhashError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("verify")(generations.verify)
 app.command("serve")(serve.serve)
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(gan.app, name="gan")
 app.command("demo")(demo.demo)
 
 EXIT_FAILED = 1

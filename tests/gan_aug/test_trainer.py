@@ -99,6 +99,12 @@ def test_resuming_drops_metrics_that_came_after_the_checkpoint(tmp_path):
     assert steps == [1, 2, 3]
 
 
+def test_a_training_told_to_stop_ends_after_the_step_under_way_with_a_checkpoint(tmp_path):
+    run = trainer(tmp_path, RECIPES["gan"])
+    run.train(8, stop=lambda: run.step == 3)
+    assert run.step == content(tmp_path)["/step"] == 3
+
+
 def test_latent_vectors_have_nothing_in_common_with_the_initial_weights(tmp_path):
     """With one stream for both, the first latent vectors of StyleGAN were the rows of its mapping."""
     seen = []
