@@ -19,7 +19,7 @@ from service.ports import Backbone
 from service.scenes.gallery import write_gallery
 from service.usecases.ingest import Accepted
 from service.usecases.reading import CHUNK_IMAGES, in_chunks
-from service.vision.backbones import load_backbone
+from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
 from service.vision.datasets import ImageSet, open_image_set
 from service.workers import hasher_path
 
@@ -83,7 +83,7 @@ def _scenes(folder: Path) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time ingest beside the backbone alone.")
     parser.add_argument("--set", default="", help="image set; default: 350 rendered scenes")
-    parser.add_argument("--backbone", default="descriptor", help="as for `polyhash index`")
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE, help="as for `polyhash index`")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ from service.ports import Backbone, Catalog
 from service.records import ModelKind
 from service.storage.store import Store
 from service.usecases.loading import encode_lacking
-from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
+from service.vision.backbones import DEFAULT_BACKBONE, lasting_spec, load_backbone
 from service.workers import find_backbone, find_hasher, save_fitted
 
 
@@ -23,7 +23,7 @@ def find_or_register_backbone(store: Store, which: str) -> Backbone:
     """Return a backbone by the identity of a registered one, or by a spec, and register it."""
     if any(model.identity == which for model in store.catalog.models()):
         return find_backbone(store, which)
-    spec = _lasting(which)
+    spec = lasting_spec(which)
     backbone = load_backbone(spec)
     _register_backbone(store.catalog, backbone, spec)
     return backbone
@@ -38,13 +38,6 @@ def _register_backbone(catalog: Catalog, backbone: Backbone, spec: str) -> None:
     )
 
 
-def _lasting(spec: str) -> str:
-    """Return a spec that means the same from any working folder."""
-    if spec != DEFAULT_BACKBONE and Path(spec).exists():
-        return str(Path(spec).absolute())
-    return spec
-
-
 def choose_backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Backbone:
     """Return the backbone of a store: the registered one, or the one of a spec, which must be the same if there is one.
 
@@ -52,9 +45,8 @@ def choose_backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Ba
         ModelMismatchError: The store uses another.
     """
     active = catalog.active_model(ModelKind.BACKBONE)
-    if spec:
-        spec = _lasting(spec)
-    backbone = load_backbone(spec or (active.path if active else DEFAULT_BACKBONE))
+    chosen = lasting_spec(spec or (active.path if active else DEFAULT_BACKBONE))
+    backbone = load_backbone(chosen)
     if active and active.identity != backbone.identity:
         raise ModelMismatchError(
             f"The store uses backbone {active.identity}, got {backbone.identity}. Leave --backbone out, index into a new "
@@ -63,7 +55,7 @@ def choose_backbone(catalog: Catalog, spec: str | None, *, register: bool) -> Ba
             found=backbone.identity,
         )
     if register:
-        _register_backbone(catalog, backbone, spec or (active.path if active else DEFAULT_BACKBONE))
+        _register_backbone(catalog, backbone, chosen)
     return backbone
 
 

@@ -1,7 +1,7 @@
 """The table of backbones: what descriptor, our own encoder and its teacher find, and what they cost.
 
-In: a data folder and an encoder file. Out: a Markdown table per set. Run it with
-`python -m benchmarks.encoder --data DIR --encoder FILE`; `--cosine-only` leaves the codes and the timing out.
+In: a data folder and an encoder, the built-in one by default. Out: a Markdown table per set. Run it with
+`python -m benchmarks.encoder --data DIR`; `--cosine-only` leaves the codes and the timing out.
 
 Convention: queries are the split `query`, searched is `train`; codes are learned on half of `train` and search the other
 half, so that nothing that is searched was trained on.
@@ -25,10 +25,9 @@ from service.cli import console
 from service.ports import Backbone
 from service.usecases.embed import embed_set
 from service.usecases.protocols import LabelledEmbeddings, hold_out
-from service.vision.backbones import load_backbone
+from service.vision.backbones import DEFAULT_BACKBONE, built_in_weights, load_backbone
 from service.vision.datasets import open_image_set
 from service.vision.embedding_cache import EmbeddingCache
-from service.vision.encoder.backbone import EncoderBackbone
 
 LENGTHS = (16, 32, 64, 128)
 SETS = {"corel1k": "label", "caltech101": "label", "oasis": "category"}
@@ -53,12 +52,12 @@ def main() -> None:
     teacher = options.data / TEACHER
     backbones: dict[str, Backbone] = {
         "descriptor": load_backbone("descriptor"),
-        "encoder": EncoderBackbone.load(options.encoder),
+        "encoder": load_backbone(options.encoder),
         "teacher": load_backbone(str(teacher)),
     }
     megabytes = {
         "descriptor": 0.0,
-        "encoder": options.encoder.stat().st_size / 1e6,
+        "encoder": (built_in_weights(options.encoder) or Path(options.encoder)).stat().st_size / 1e6,
         "teacher": sum(file.stat().st_size for file in teacher.glob("*.safetensors")) / 1e6,
     }
     print(f"{read_circumstances()}\n{', '.join(backbone.identity for backbone in backbones.values())}")
@@ -135,7 +134,9 @@ def _rate(backbone: Backbone, squares: UInt8[np.ndarray, "n s s 3"]) -> float:
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.encoder", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets and weights")
-    parser.add_argument("--encoder", type=Path, required=True, help="weight file of our encoder")
+    parser.add_argument(
+        "--encoder", default=DEFAULT_BACKBONE, help="another weight file than the built-in one"
+    )
     parser.add_argument("--cache", type=Path, help="folder of embeddings to keep and use again")
     parser.add_argument("--cosine-only", action="store_true", help="measure no codes and no times")
     return parser.parse_args(arguments)

@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from service import compose
 from service.records import NewImage
+from service.vision.backbones import DESCRIPTOR
 
 LENGTHS = (16, 32, 64, 128)
 DIM = 16  # embeddings stand beside what is measured
@@ -25,7 +26,9 @@ Progress = Callable[[int, int], None]
 def fill(folder: Path, n: int, *, progress: Progress) -> None:
     """Make a store of n images and build its generation."""
     rng = np.random.default_rng(0)
-    with compose.open_session(folder, purpose="benchmark", create=True) as session:
+    with compose.open_session(
+        folder, purpose="benchmark", create=True, backbone=DESCRIPTOR
+    ) as session:  # which no process loads torch for
         catalog, backbone = session.store.catalog, session.application.backbone.identity
         session.application.gallery.add(_images(0, _embeddings(rng, N_LEARNED), None))
         hasher = compose.fit_hasher(

@@ -76,9 +76,7 @@ def hashing(
     label: LabelOption = None,
     backbone: Annotated[
         str | None,
-        typer.Option(
-            help="As for `polyhash index`; a SET of features needs none.", show_default="descriptor"
-        ),
+        typer.Option(help="As for `polyhash index`; a SET of features needs none.", show_default="encoder"),
     ] = None,
     lengths: LengthsOption = "16,32,64,128",
     methods: Annotated[

@@ -23,7 +23,7 @@ def open_sets(
 
     ready = [spec for spec in specs if is_feature_set(spec)]
     if not ready:
-        return _embed_sets(specs, label=label, backbone=backbone or "descriptor", cache=cache)
+        return _embed_sets(specs, label=label, backbone=backbone, cache=cache)
     if pictures := [spec for spec in specs if spec not in ready]:
         raise InvalidArgumentError(
             f"{ready[0]!r} holds features and {pictures[0]!r} pictures, which cannot be compared. "
@@ -46,15 +46,15 @@ def open_sets(
 
 
 def _embed_sets(
-    specs: Sequence[str], *, label: str | None, backbone: str, cache: Path | None
+    specs: Sequence[str], *, label: str | None, backbone: str | None, cache: Path | None
 ) -> "tuple[dict[str, EmbeddedSet], str]":
     from service import compose
     from service.usecases.embed import embed_set
-    from service.vision.backbones import load_backbone
+    from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
     from service.vision.datasets import open_image_set
     from service.vision.embedding_cache import EmbeddingCache
 
-    loaded = load_backbone(backbone)
+    loaded = load_backbone(backbone or DEFAULT_BACKBONE)
     memory = EmbeddingCache(cache, backbone_identity=loaded.identity, dim=loaded.dim) if cache else None
     sets = {}
     for spec in specs:

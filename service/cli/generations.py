@@ -42,8 +42,8 @@ def rebuild(
         str | None,
         typer.Option(
             "--backbone",
-            help="With `--kind extract`: the backbone to go over to: `descriptor`, a model folder, a hub name OWNER/MODEL, or the "
-            "identity of one that the store knows.",
+            help="With `--kind extract`: the backbone to go over to: `encoder`, `descriptor`, a weight file, a model folder, a hub name "
+            "OWNER/MODEL, or the identity of one that the store knows.",
             show_default=False,
         ),
     ] = None,

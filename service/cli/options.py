@@ -15,8 +15,8 @@ BackboneOption = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="`descriptor`, a weight file of `train encoder`, a folder of a transformers model, or a hub name. Default: what the "
-        "store uses.",
+        help="`encoder`, `descriptor`, a weight file of `train encoder`, a folder of a transformers model, or a hub name. Default: "
+        "what the store uses, `encoder` in a new one.",
         show_default=False,
     ),
 ]

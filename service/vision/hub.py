@@ -51,7 +51,7 @@ def fetch_model(name: str) -> Path:
         raise UnavailableError(
             f"There is no folder {name!r}, and the hub that may have a model of that name did not answer"
             f" ({type(error).__name__}). Download the model where there is a network (`hf download {name} --local-dir"
-            " PATH`) and give its folder here: `--backbone PATH`. `--backbone descriptor` needs no download.",
+            " PATH`) and give its folder here: `--backbone PATH`. `--backbone encoder` needs none.",
             reason="HUB_UNREACHABLE",
             model=name,
         ) from error

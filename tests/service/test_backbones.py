@@ -11,9 +11,9 @@ import pytest
 import transformers
 
 from service.errors import DataLossError, InvalidArgumentError, NotFoundError, UnavailableError
-from service.vision.backbones import DEFAULT_BACKBONE, load_backbone
+from service.vision.backbones import DEFAULT_BACKBONE, built_in_weights, lasting_spec, load_backbone
 from service.vision.encoder.network import EncoderNetwork, EncoderShape
-from service.vision.encoder.weight_file import encoder_file_bytes
+from service.vision.encoder.weight_file import encoder_file_bytes, read_encoder_file
 
 COMMIT = "0123456789" * 4
 
@@ -71,9 +71,31 @@ def hub_without_models(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         thread.join()
 
 
-def test_the_default_is_the_built_in_descriptor():
-    assert DEFAULT_BACKBONE == "descriptor"
-    assert load_backbone(DEFAULT_BACKBONE).identity.startswith("descriptor@")
+def test_the_default_is_the_encoder_that_comes_with_the_package():
+    assert DEFAULT_BACKBONE == "encoder"
+    weights = built_in_weights(DEFAULT_BACKBONE)
+    assert weights.stat().st_size <= 8_000_000
+    loaded = load_backbone(DEFAULT_BACKBONE)
+    assert loaded.identity == read_encoder_file(weights).identity
+    assert loaded.identity.startswith("polyhash-encoder@")
+
+
+def test_the_descriptor_needs_no_weights():
+    assert load_backbone("descriptor").identity.startswith("descriptor@")
+    assert built_in_weights("descriptor") is None
+
+
+def test_what_a_store_keeps_of_a_spec_means_the_same_from_any_folder_and_with_newer_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "descriptor").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert lasting_spec("mine") == str(tmp_path / "mine")
+    assert [lasting_spec(spec) for spec in ("encoder", "encoder-1", "descriptor", "owner/model")] == [
+        *("encoder-1", "encoder-1", "descriptor", "owner/model")
+    ]
+    assert load_backbone("encoder-1").identity == load_backbone("encoder").identity
 
 
 def test_a_folder_is_loaded_and_names_the_backbone(model_folder: Path):
@@ -114,7 +136,9 @@ def test_a_model_that_the_hub_does_not_know_is_not_found():
 
 @pytest.mark.parametrize("spec", ["descriptr", "", "./nowhere", "/nowhere/at/all", "a/b/c"])
 def test_an_unknown_spec_lists_what_is_possible(spec: str):
-    with pytest.raises(NotFoundError, match=r"There is no backbone .*`descriptor`.*folder.*hub name"):
+    with pytest.raises(
+        NotFoundError, match=r"There is no backbone .*`encoder`.*`descriptor`.*folder.*hub name"
+    ):
         load_backbone(spec)
 
 

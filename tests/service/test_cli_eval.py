@@ -74,7 +74,7 @@ def test_files_and_table_are_written(scenes, tmp_path):
     for name in ("p.png", "pr.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     title, headings, *lines = done.out.splitlines()
-    assert title.endswith(":train, descriptor")
+    assert title.endswith(":train, polyhash-encoder")
     assert headings.split() == [
         *("setting", "method", "scoring", "bits", "mAP", "+-", "P@10", "R@100", "P", "radius", "2", "seeds")
     ]

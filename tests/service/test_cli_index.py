@@ -104,7 +104,7 @@ def test_bad_files_are_named_with_their_reason_and_the_others_are_taken(mixed, s
     assert (report["added"], report["known"], report["images"]) == (len(GOOD), 0, len(GOOD))
     assert report["lengths"] == [16, 32]
     assert report["hasher"].startswith("joint@")
-    assert report["backbone"].startswith("descriptor@")
+    assert report["backbone"].startswith("polyhash-encoder@")
     assert report["sequence"] == len(GOOD)
     assert {skip["name"]: skip["reason"] for skip in report["skipped"]} == {
         name: reason for name, (_, _, reason) in BAD.items()
@@ -181,7 +181,7 @@ def test_stats_say_what_a_store_holds(photos, store):
     polyhash("index", photos, "--store", store, "--lengths", "24")
     done = polyhash("stats", "--store", store)
     assert done.status == 0
-    for words in ("code records", "descriptor@", "joint@", "Labels"):
+    for words in ("code records", "polyhash-encoder@", "joint@", "Labels"):
         assert words in done.out
     document = polyhash("stats", "--store", store, "--json").document
     assert (document["images"], document["code_records"], document["last_sequence"]) == (6, 6, 6)

@@ -99,8 +99,8 @@ def test_images_after_the_learning_get_codes_at_once(store, tmp_path):
 def test_a_new_store_takes_the_default_backbone_and_registers_it(tmp_path):
     with open_store(tmp_path / "store", create=True) as session:
         active = session.application.catalog.active_model(ModelKind.BACKBONE)
-    assert active.identity.startswith("descriptor@")
-    assert (active.path, active.metadata["dim"]) == ("descriptor", session.application.backbone.dim)
+    assert active.identity.startswith("polyhash-encoder@")
+    assert (active.path, active.metadata["dim"]) == ("encoder-1", session.application.backbone.dim)
 
 
 def test_a_backbone_other_than_the_stores_is_refused(store):

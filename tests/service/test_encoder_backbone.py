@@ -50,9 +50,9 @@ class TestEncoderBackbone(BackboneContract):
     def test_batch_norms_are_folded_away(self, backbone):
         assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in backbone._network.modules())
 
-    def test_it_sees_seven_eighths_of_the_shorter_side(self, backbone):
+    def test_it_sees_the_whole_shorter_side(self, backbone):
         preprocessing = backbone.preprocessing
-        assert (preprocessing.resize_px, preprocessing.crop_px, backbone.stride) == (55, 48, 8)
+        assert (preprocessing.resize_px, preprocessing.crop_px, backbone.stride) == (48, 48, 8)
 
 
 def test_bytes_become_minus_one_to_one():

@@ -21,7 +21,6 @@ from service.vision.preprocessing import InputSquare
 
 MEAN = (0.5, 0.5, 0.5)  # pixels go in as -1 to 1
 STD = (0.5, 0.5, 0.5)
-CROP_SHARE = 7 / 8  # of the shorter side: the view its teacher has of a picture
 BATCH_IMAGES = 16  # per pass and core; 8 and 32 are no faster
 
 
@@ -40,9 +39,7 @@ class EncoderBackbone:
         self._identity = identity
         self._stride = network.shape.stride
         self._square = InputSquare(
-            preprocessing=Preprocessing(
-                resize_px=round(input_px / CROP_SHARE), crop_px=input_px, mean=MEAN, std=STD
-            )
+            preprocessing=Preprocessing(resize_px=input_px, crop_px=input_px, mean=MEAN, std=STD)
         )
         ramp = torch.linspace(-1, 1, 3 * input_px**2).view(1, 3, input_px, input_px)
         folded = fold_batch_norms(network.eval(), lambda candidate: maps_of(candidate, ramp))
