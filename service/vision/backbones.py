@@ -14,7 +14,7 @@ from service.vision.descriptor import DescriptorBackbone
 DEFAULT_BACKBONE = "encoder"
 DESCRIPTOR = "descriptor"
 
-# Weights that were shipped once stay, because stores refer to them: better ones come beside them, under the next number.
+# Weights that were released once stay, because stores refer to them: better ones come beside them, under the next number.
 ENCODERS = {"encoder-1": "polyhash-encoder-1.safetensors"}
 NEWEST_ENCODER = "encoder-1"
 
