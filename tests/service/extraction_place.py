@@ -57,7 +57,8 @@ def copies(seeds):
 def make_store(folder):
     """Make a store of COUNT pictures under the descriptor."""
     write_pictures(folder / "photos", N_FILES)
-    with compose.open_session(folder / "store", purpose="test", create=True) as session:
+    place = folder / "store"
+    with compose.open_session(place, purpose="test", create=True, backbone="descriptor") as session:
         ingest = session.application.ingestor.run
         assert len(list(ingest(in_chunks(open_image_set(str(folder / "photos")))))) == N_FILES
         assert len(list(ingest([copies(range(N_COPIES))]))) == N_COPIES

@@ -11,7 +11,7 @@ from hashing.methods import HASHING_METHODS
 from hashing.peers.lsh import LSHHasher
 from service.scenes.gallery import write_gallery
 from service.usecases.protocols import Setting
-from service.vision.descriptor import DescriptorBackbone
+from service.vision.encoder.backbone import EncoderBackbone
 from tests.service.command import ROOT, polyhash, unfolded
 
 METHODS = ("jmh", "lsh")
@@ -87,7 +87,7 @@ def test_kept_embeddings_are_not_computed_again(scenes, tmp_path, monkeypatch):
     def computed(*_):
         raise AssertionError("embedded again")
 
-    monkeypatch.setattr(DescriptorBackbone, "extract", computed)
+    monkeypatch.setattr(EncoderBackbone, "extract", computed)
     second = evaluate(scenes, "--seeds", "1", "--json", "-", "--cache", tmp_path / "cache")
     assert [row["map"] for row in second.document["results"]] == [
         row["map"] for row in first.document["results"]

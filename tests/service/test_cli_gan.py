@@ -67,6 +67,7 @@ def test_a_training_that_ctrl_c_stopped_goes_on_to_the_very_end_of_one_that_neve
 ):
     command = ("gan", "train", "lapgan", *TINY, "--steps", 6, "--seed", 3)  # with dropout
     whole, parts = tmp_path / "whole", tmp_path / "parts"
+    usual = signal.getsignal(signal.SIGINT)
     assert polyhash(*command, "--out", whole).status == 0
     with monkeypatch.context() as patched:
         interrupt_at(patched, 3)
@@ -78,7 +79,7 @@ def test_a_training_that_ctrl_c_stopped_goes_on_to_the_very_end_of_one_that_neve
         "polyhash: Interrupted.",
     ]
     assert checkpoint(parts)["step"] == 3
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
     torch.manual_seed(99)
     rest = polyhash(*command, "--out", parts, "--json")
     assert (rest.status, rest.document["steps"], rest.document["images"]) == (0, 6, 48)

@@ -97,7 +97,8 @@ def test_bad_pictures_are_refused_in_their_turn_and_odd_ones_equal_their_plain_t
         for name, (content, plain) in odd.items():
             square = application.backbone.prepare(np.asarray(plain))
             expected = application.backbone.extract(square[None]).embeddings[0].astype(np.float16)
-            np.testing.assert_array_equal(embeddings[ids[name]], expected, err_msg=name)
+            # A network's sums depend in the last digits on what is beside a picture in its batch.
+            np.testing.assert_allclose(embeddings[ids[name]], expected, rtol=2e-3, atol=1e-5, err_msg=name)
             row = client.get_image(ids[name])
             assert (row.name, row.width_px, row.height_px) == (name, 120, 90)
             assert Image.open(BytesIO(client.thumbnail(row.image_id, side_px=60))).size == (60, 45)

@@ -26,7 +26,10 @@ BATCH_IMAGES = 16  # per pass and core; 8 and 32 are no faster
 
 @final
 class EncoderBackbone:
-    """An encoder of ours on the CPU, in float32, batch norms folded. The embedding is the mean of the feature map."""
+    """An encoder of ours on the CPU, in float32, batch norms folded. The embedding is the mean of the feature map.
+
+    Rows agree with those of another batch split to about 1e-5 of their size.
+    """
 
     def __init__(self, network: EncoderNetwork, *, identity: str, input_px: int) -> None:
         """Take a network in eval mode.
